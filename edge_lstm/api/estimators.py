@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -88,7 +88,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             found = [np.asarray(x) for x in X]
             if y is None:
                 return found, None
-            y = np.asarray(y)
+            if hasattr(self, "n_features_in_"):  # of a `fit` before
+                del self.n_features_in_
+            y = column_or_1d(y)
+            assert_all_finite(y, input_name="y")
             if len(y) != len(found):
                 raise ValueError(f"y has {len(y)} values, and X has {len(found)} recordings")
             return found, y

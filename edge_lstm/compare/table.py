@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..results import columns as text_columns
 from ..results.metrics import titled
 from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure
 from .rows import Row
@@ -46,16 +47,7 @@ def markdown(rows: Sequence[Row], titles: Mapping[str, str] = METRICS) -> str:
         lines.append(
             [row.title, *figures, *numbers, _number(row.us_per_step, 3), _number(row.seconds, 3)]
         )
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
-    text = "".join(
-        "| "
-        + " | ".join(
-            c.ljust(w) if k == 0 or c == "---" else c.rjust(w)
-            for k, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
-        + " |\n"
-        for line in lines
-    )
+    text = text_columns.markdown(lines, range(1, len(head)))
     said = [
         f"- {r.title}: {'; '.join(filter(None, (r.measured and f'timed: {r.measured}', r.note)))}\n"
         for r in rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -29,6 +28,7 @@ from .common import AugmentConfig, DistillConfig, FrontEndConfig, PruneConfig, Q
 from .renamed import current
 from .search import SearchConfig
 from .sections import MAX_LAYERS, Asked, DataSection, TaskSection, TrainConfig
+from .toml import literal
 
 OPTIONAL = ("front_end", "augment", "distill", "prune", "quantize")  # sections
 
@@ -185,7 +185,7 @@ class Config(Section):
         tables |= {name: values[name] for name in names if values.get(name) is not None}
         tables = self._with_paths(tables)
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {_toml(v)}\n" for key, v in table.items())
+            f"[{name}]\n" + "".join(f"{key} = {literal(v)}\n" for key, v in table.items())
             for name, table in tables.items()
         )
 
@@ -225,15 +225,3 @@ def frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: frozen(v) for k, v in value.items()}
     return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
-
-
-def _toml(value: Any) -> str:
-    """JSON's numbers, booleans and strings are TOML's too. Its objects are not.
-
-    Two differences: TOML has no surrogate pairs, and no DEL outside of an escape.
-    """
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

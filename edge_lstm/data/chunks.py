@@ -62,12 +62,16 @@ def parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def let_go(array: NDArray[Any]) -> None:
     """Tell the system that a memory-mapped array is not needed for now. It can be read again.
 
+    Nothing is done with one that can be written to.
+
     Otherwise its pages count as this process's memory until another one is short of it.
     """
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
     if base is None or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.c_contiguous:
+        return
+    if not memoryview(base).readonly:  # what was written into a private copy would be lost
         return
     whole = np.frombuffer(base, np.uint8)
     start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]

@@ -179,7 +179,7 @@ def _given_away(
     for k, name in enumerate(channels):
         for column, target in enumerate(targets):
             pairs = [(r.x[:, k], r.y[:, column]) for r in train if r.y is not None]
-            if pairs and _proportional(*map(np.concatenate, zip(*pairs, strict=True))):
+            if pairs and proportional(*map(np.concatenate, zip(*pairs, strict=True))):
                 yield (
                     f"channel {name!r} has the same values as the target {target!r}, but for unit "
                     "and offset, at every row: the answer is given away; leave it out of "
@@ -193,7 +193,8 @@ def _given_away(
             )
 
 
-def _proportional(x: Float64, y: Float64) -> bool:
+def proportional(x: Float64, y: Float64) -> bool:
+    """Whether both have the same values, but for unit and offset. (T,), NaN if missing."""
     both = ~(np.isnan(x) | np.isnan(y))
     if both.sum() < 3:
         return False

@@ -50,7 +50,10 @@ def _series(name: str, column: Any) -> pl.Series:
     if getattr(column.dtype, "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     if column.dtype.kind in "iufbmM" and hasattr(column.dtype, "itemsize") and not column.hasnans:
-        return pl.Series(name, column.to_numpy())
+        values = column.to_numpy()
+        if values.dtype in ("M8[s]", "m8[s]"):  # polars has no such unit
+            values = values.astype(f"{values.dtype.kind}8[ms]")
+        return pl.Series(name, values)
     if column.dtype.kind in "iufb":
         return pl.Series(name, column.to_numpy(dtype="float64", na_value=float("nan")))
     missing = column.isna()

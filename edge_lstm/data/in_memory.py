@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime.errors import DataError
 
+from .in_frames import is_frame
 from .recordings import Float64, Recording
 
 SHAPES = "expected numbers (N, T, C), one recording (T, C), or a list of recordings (T, C)"
@@ -71,15 +72,22 @@ def given(
 
 def _items(data: Any, *, paired: bool) -> tuple[list[Any], list[Any] | None]:
     """The recordings, and the answers of a data set that gives pairs of x and y, else None."""
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):  # a data set need not iterate
-        items = [data[k] for k in range(len(data))]
-    elif isinstance(data, Iterable):
-        items = list(data)
-    else:
-        raise DataError(f"the data is {type(data).__name__}; {SHAPES}")
+    try:
+        items = _one_by_one(data)
+    except TypeError as e:
+        raise DataError(f"the data is {type(data).__name__}; {SHAPES}") from e
     if paired and items and all(isinstance(item, tuple) and len(item) == 2 for item in items):
         return [x for x, _ in items], [y for _, y in items]
     return items, None
+
+
+def _one_by_one(values: Any) -> list[Any]:
+    """In their order: pandas would take `values[0]` by its index. Raises TypeError."""
+    if isinstance(values, Mapping) or is_frame(values):
+        raise TypeError
+    if hasattr(values, "__iter__"):
+        return list(values)
+    return [values[k] for k in range(len(values))]  # a data set need not iterate
 
 
 def _numbers(x: Any, where: str) -> Float64:
@@ -98,8 +106,8 @@ def _numbers(x: Any, where: str) -> Float64:
 
 def _answered(found: list[Recording], y: Any, numbers: bool | None, *, single: bool) -> Given:
     try:
-        each = [np.asarray(y[k]) for k in range(len(y))]
-    except (TypeError, KeyError) as e:
+        each = [np.asarray(answer) for answer in _one_by_one(y)]
+    except TypeError as e:
         raise DataError(f"y is {type(y).__name__}; expected one answer for each recording") from e
     if len(each) != len(found):
         raise DataError(f"y has {len(each)} answers for {len(found)} recordings; expected one each")

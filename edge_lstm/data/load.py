@@ -51,9 +51,14 @@ def load_data(config: Config | Mapping[str, Any] | str | Path) -> Splits:
     if not model.reads_characters:
         _refuse_controls("class", splits.classes)
     said = list(dict.fromkeys(note for recording in found for note in recording.notes))
-    about = ["doubts", config.to_dict()["data"], config.folder, config.model.target_columns]
-    doubted = remembered(splits, about, lambda: _doubts(config, found, parts["train"]))
-    notes = (*some(said), *some(doubted))
+
+    def doubted() -> list[str]:
+        return _doubts(config, found, parts["train"])
+
+    # They name rows of files, which the splits alone don't tell.
+    about = ["doubts", key, config.to_dict()["data"], config.folder, config.model.target_columns]
+    doubts_told = doubted() if key is None else remembered(splits, about, doubted)
+    notes = (*some(said), *some(doubts_told))
     robust = getattr(data, "normalize", "") == "robust"  # a text has no such key
     return told(splits, found[0].form, notes, robust=robust)
 

@@ -112,7 +112,7 @@ def _accepted(facts: Facts, plan: Plan, ask: Ask, name: str, out: Path) -> Guess
         except EdgeLstmError as e:
             first = first or e
             continue
-        best = plan.refined(draft, checked)
+        best = draft if facts.stated.channels else plan.refined(draft, checked)
         checked(best)
         return read[rendered(best, _about(facts, out))][0]
     assert first is not None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Mapping
 from typing import Any
 
-from edge_lstm_runtime.shown import in_a_line, is_plain
+from edge_lstm_runtime.shown import in_a_line
 
+from ..config.toml import literal
 from .draft import Draft, Key, Table
 
 WIDTH = 100
@@ -54,19 +53,3 @@ def _broken(key: str, value: Any) -> list[str]:
 def _comments(lines: tuple[str, ...]) -> list[str]:
     wrapped = (textwrap.wrap(in_a_line(line), WIDTH - 2, break_long_words=False) for line in lines)
     return [f"# {line}".rstrip() for found in wrapped for line in found or [""]]
-
-
-def literal(value: Any) -> str:
-    """A value in TOML: a text with a backslash in single quotes, because it is a pattern."""
-    if isinstance(value, str) and "\\" in value and "'" not in value and is_plain(value):
-        return f"'{value}'"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_name(k)} = {literal(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(literal, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _name(key: str) -> str:
-    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else json.dumps(key, ensure_ascii=False)

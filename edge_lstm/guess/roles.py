@@ -88,11 +88,19 @@ def find_roles(
     for name in clock.columns if clock else ():
         rest.pop(name)
     group = _group(rest, clock, borders, stated)
+    label = _label({n: c for n, c in rest.items() if group is None or n != group[0]}, stated)
+    if label is not None:
+        same = [n for n, c in rest.items() if n != label[0] and _same(c, rest[label[0]])]
+        if group is not None and group[0] in same:  # each group would have one class
+            others = {n: c for n, c in rest.items() if n not in (*same, label[0])}
+            group = _group(others, clock, borders, stated) or group
+        rest.pop(label[0])
+        for name in same:
+            if name not in (group and group[0], *stated.channels, *stated.targets):
+                left[name] = f"the same as {label[0]}, in other words"
+                rest.pop(name)
     if group is not None:
         rest.pop(group[0])
-    label = _label(rest, stated)
-    if label is not None:
-        rest.pop(label[0])
     target = None if label or stated.targets else _target(rest)
     channels = []
     for name, column in rest.items():
@@ -222,6 +230,12 @@ def _may_be_label(column: Column, stated: Stated) -> bool:
     count = len(column.distinct)
     most = min(MOST, max(2, len(column.texts) // 4)) if column.values is None else 20
     return 2 <= count <= most and (column.values is None or column.whole)
+
+
+def _same(a: Column, b: Column) -> bool:
+    """Whether each value of one stands for a value of the other, in all rows that b tells."""
+    pairs = {(x, y) for x, y in zip(a.texts, b.texts, strict=True) if y}
+    return 1 < len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
 
 
 def _is_axis(name: str, columns: Iterable[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ..results.columns import aligned
 from ..results.metrics import figure
 from ..results.words import percent
 from .facts import Channel, Overview
@@ -122,9 +123,6 @@ def _number(value: float) -> str:
 def _aligned(cells: Cells) -> Iterator[str]:
     """The first column to the left, the others to the right."""
     shown = cells[: MOST + 1]
-    widths = [max(len(row[k]) for row in shown) for k in range(len(cells[0]))]
-    for row in shown:
-        rest = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        yield "  ".join([f"  {row[0]:<{widths[0]}}", *rest]).rstrip()
+    yield from (f"  {line}" for line in aligned(shown, range(1, len(cells[0]))))
     if len(cells) > len(shown):
         yield f"  ... and {len(cells) - len(shown)} more"

@@ -12,6 +12,7 @@ from ..network import CompactNet
 from ..stateful import stateful, units_of
 from ..tasks import TASKS
 from .answers import answers
+from .columns import aligned
 from .metrics import evaluate, figure, headline, title_of
 
 Row = dict[str, Any]
@@ -63,13 +64,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     for r in rows:
         numbers = [_units(r), *(f"{r[name]:,}" for name in ("parameters", "bytes", "macs"))]
         lines.append((r["model"], *numbers, *(figure(r[part][metric]) for part in ("val", "test"))))
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
-        )
-        for first, *rest in lines
-    ]
+    return aligned(lines, range(1, len(lines[0])))
 
 
 def _units(r: Row) -> str:

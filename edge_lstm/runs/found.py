@@ -14,6 +14,7 @@ from edge_lstm_runtime.errors import EdgeLstmError
 from edge_lstm_runtime.model import format1
 from edge_lstm_runtime.model.spec import ModelSpec
 
+from ..config.flat import flat
 from ..config.schema import Config
 from ..results.metrics import headline
 from ..stateful import stateful
@@ -183,7 +184,7 @@ def _row(path: Path, name: str, contents: Mapping[str, Any], metrics: Mapping[st
         date=ended.isoformat(timespec="seconds"),
         epochs=metrics["epochs"],
         best_epoch=metrics["best_epoch"],
-        config=dict(_flat(config.to_dict())),
+        config=dict(flat(config.to_dict())),
         curve=tuple(contents["progress"]["history"]),
     )
 
@@ -192,11 +193,3 @@ def _words(config: Config) -> str:
     """The data, by the names of its files."""
     names = [Path(p).name for p in config.data.paths]
     return ", ".join(names[:2]) + ", ..." * (len(names) > 2) if names else config.data.needs
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            yield f"{prefix}{key}", value

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..results.columns import aligned
 from ..results.metrics import title_of
 from .found import Found
 
@@ -69,17 +70,9 @@ def metric(one: Found) -> str:
 
 
 def text(found: Sequence[Found]) -> str:
-    rows = [COLUMNS, *map(cells, found)]
-    short = [{key: _short(value) for key, value in row.items()} for row in rows]
-    width = {key: max(len(row[key]) for row in short) for key in COLUMNS}
-    lines = []
-    for row in short:
-        line = (
-            row[key].rjust(width[key]) if key in NUMBERS else row[key].ljust(width[key])
-            for key in COLUMNS
-        )
-        lines.append("  ".join(line).rstrip())
-    return "\n".join(lines) + "\n"
+    rows = [[_short(row[key]) for key in COLUMNS] for row in (COLUMNS, *map(cells, found))]
+    right = [k for k, key in enumerate(COLUMNS) if key in NUMBERS]
+    return "\n".join(aligned(rows, right)) + "\n"
 
 
 def _short(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.near import did_you_mean
@@ -69,5 +70,6 @@ def parse_budget(text: str) -> Budget:
             raise ConfigError(f"--budget: {entry!r}: {above}, such as {EXAMPLE}")
         if name in limits:
             raise ConfigError(f"--budget: {name} is limited twice; expected it once")
-        limits[name] = float(number[1]) * UNITS[number[2] or ""]
+        # In decimals: as floats, 32.3 * 1000 is less than 32300.
+        limits[name] = float(Decimal(number[1]) * UNITS[number[2] or ""])
     return Budget(limits)

@@ -119,6 +119,7 @@ def _least(costs: Mapping[str, Mapping[str, float]], chief: str) -> float:
 
 FEWEST = 4  # peers, for a median that says something
 SHARE = 0.3  # of the epochs that each trial gets
+BEATEN = "worse than the median"
 
 
 def stops(curve: Sequence[float], others: Sequence[Row], epochs: int) -> str:
@@ -135,4 +136,10 @@ def stops(curve: Sequence[float], others: Sequence[Row], epochs: int) -> str:
     median = statistics.median(row.curve[min(epoch, len(row.curve)) - 1] for row in others)
     if curve[-1] >= median:
         return ""
-    return f"worse than the median of {len(others)} trials that cost no more"
+    return f"{BEATEN} of {len(others)} trials that cost no more"
+
+
+def stopped_by(ended: str) -> str:
+    """Why `stops` ended a training, "" if it did not. ended: why the training ended."""
+    _, beaten, peers = ended.partition(BEATEN)
+    return beaten + peers

@@ -117,7 +117,7 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
     if values["num_layers"] == 1 and config.model.dropout:
         model["dropout"] = 0.0  # it works between layers
     train = {key: values[key] for key in ("learning_rate", "weight_decay")}
-    data = {} if values["window"] is None else {"window": values["window"]}
+    data = _cuts(config, values["window"])
     if values["transforms"] != CONFIGURED:
         data["transforms"] = (*(_transforms(config)), _further(config, values["transforms"]))
     return config.model_copy(
@@ -127,6 +127,16 @@ def changed(config: Config, values: Mapping[str, Any]) -> Config:
             "data": config.data.model_copy(update=data),
         }
     )
+
+
+def _cuts(config: Config, window: int | None) -> Values:
+    """Keys of [data]. Windows that shared rows or met still do, so that no row is left out."""
+    if window is None:
+        return {}
+    stride = getattr(config.data, "stride", None)  # a text has none
+    if stride is None or stride > (config.data.window or 0):
+        return {"window": window}
+    return {"window": window, "stride": min(stride, window)}
 
 
 def _transforms(config: Config) -> tuple[TransformConfig, ...]:

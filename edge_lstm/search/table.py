@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..results.columns import markdown
 from ..results.metrics import figure
 from .plan import Plan
 from .rows import Point, Row, points
@@ -76,8 +77,4 @@ def table(plan: Plan, found: Sequence[Point], chosen: Point | None) -> str:
                 settings(values),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "".join(
-        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |\n"
-        for line in lines
-    )
+    return markdown(lines)

@@ -25,7 +25,7 @@ from ..results.run import Run
 from ..training.trial import train_trial
 from .costs import Costs
 from .plan import Plan
-from .rows import Row, peers, stops
+from .rows import Row, peers, stopped_by, stops
 from .space import Values
 
 TRIALS = "trials"
@@ -64,11 +64,12 @@ class Trials:
             return stops(self._curve(history), rivals, epochs) if draw == 0 else ""
 
         for draw in range(self.plan.asked.draws):
-            run = self._trained(number, values, draw, watch)
+            run, ended = self._trained(number, values, draw, watch)
             trained += len(run.history)
             if draw == 0:
                 curve = self._curve(run.history)
-                stopped = stops(curve, rivals, epochs)
+                # If this process took the trial over, the peers that ended it may be gone.
+                stopped = stopped_by(ended) or stops(curve, rivals, epochs)
             for number_format, found in metrics.items():
                 found.append(self._metric(run, number_format, self._splits(draw)))
             if stopped:
@@ -78,7 +79,7 @@ class Trials:
 
     def _trained(
         self, number: int, values: Values, draw: int, watch: Callable[[list[dict[str, float]]], str]
-    ) -> Run:
+    ) -> tuple[Run, str]:
         folder = self.folder / TRIALS / f"{number:03d}" / f"draw{draw}"
         config = self.plan.configured(values, draw)
         while True:

@@ -20,6 +20,7 @@ from edge_lstm_runtime.files import atomic_write
 from ..config.schema import Config
 from ..data import kept
 from ..data.splits import class_counts, dealt
+from ..results.columns import markdown
 from ..results.metrics import figure, titled
 from ..results.run import Run
 from ..tasks.base import task_named
@@ -148,11 +149,7 @@ def _table(found: Mapping[str, Any]) -> str:
     for name, each in {"mean ± sd": found, **found["baselines"]}.items():
         pairs = ((each["mean"].get(t), each["deviation"].get(t)) for t in titles)
         lines.append([name, *(f"{figure(m)} ± {figure(d, 2)}" for m, d in pairs)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
+    return markdown(lines).rstrip("\n")
 
 
 def _shown(found: Mapping[str, Any], title: str, mean: float | None) -> bool:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -35,6 +34,7 @@ from .checkpoint import Progress
 from .cuda_graph import Recorded
 from .distill import Teacher
 from .history import History, Logger
+from .likely_cause import likely_cause
 from .metrics import Validation
 from .progress import Reporter
 
@@ -389,26 +389,9 @@ class Training:
         step = int(np.argmax(bad)) if bad.any() else len(bad) - 1
         best = self.progress.best_epoch
         kept = f"the best checkpoint, of epoch {best}, is kept"
+        cause = likely_cause(self.config.train, self._batches.largest(), norm[:step])
         raise TrainingError(
             f"training stopped in epoch {epoch}, step {step + 1}: the loss is {loss[step]:g}, "
-            f"the gradient norm {norm[step]:g}{after}; likely {self._likely_cause(norm[:step])}; "
+            f"the gradient norm {norm[step]:g}{after}; likely {cause}; "
             f"{kept if best else 'there is no checkpoint yet'}"
         )
-
-    def _likely_cause(self, norms: NDArray[np.float64]) -> str:
-        """Why a loss is not finite. norms: of the gradients in the epoch's steps before it."""
-        config = self.config.train
-        largest = self._batches.largest()
-        before = norms[-20:]
-        if largest > 100:
-            return (
-                f"an input is {largest:.3g} standard deviations from the training mean: "
-                "look for wrong values in the data"
-            )
-        if len(before) and before.max() > 10 * config.clip_norm:
-            return (
-                f"the gradients grew to {before.max():.3g} before: "
-                f"lower learning_rate (it is {config.learning_rate:g}) or clip_norm"
-            )
-        why = f"the learning rate is too high: try learning_rate = {config.learning_rate / 10:g}"
-        return why + (", or precision = 'fp32'" if config.precision == "bf16" else "")

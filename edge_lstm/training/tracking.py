@@ -16,6 +16,7 @@ from edge_lstm_runtime.errors import ConfigError, EdgeLstmError, TrainingError
 from edge_lstm_runtime.installed import pip_install
 from edge_lstm_runtime.shown import in_a_line
 
+from ..config.flat import flat
 from . import checkpoint
 from .history import tag
 from .progress import Reporter
@@ -67,7 +68,7 @@ class Tracking:
         """Once the folder is there. parameters: nested."""
         if not self._open:
             return
-        values = dict(_flat(parameters))
+        values = dict(flat(parameters))
         fresh = [name for name in self._names if name not in self._keys]
         self._each(lambda one: one.parameters(values), fresh)
         keys = {name: one.key for name, one in self._open.items()}
@@ -110,14 +111,6 @@ def _keys(out: Path) -> dict[str, str]:
     with contextlib.suppress(FileNotFoundError, TrainingError):
         return dict(checkpoint.read_json(out / FILE))
     return {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:

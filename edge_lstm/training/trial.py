@@ -26,8 +26,8 @@ from .train import check_same, make_fabric
 Watch = Callable[[list[dict[str, float]]], str]
 
 
-def train_trial(config: Config, out: str | Path, splits: Splits, watch: Watch) -> Run:
-    """Train in `out`, or go on there.
+def train_trial(config: Config, out: str | Path, splits: Splits, watch: Watch) -> tuple[Run, str]:
+    """Train in `out`, or go on there. Returns the run, and why its training ended.
 
     config: without stages after the first, such as `refit`. splits: of its data. watch: the rows of
     history.csv so far -> why the training ends here, "" if it goes on.
@@ -39,7 +39,7 @@ def train_trial(config: Config, out: str | Path, splits: Splits, watch: Watch) -
         return _train(config, out, splits, watch)
 
 
-def _train(config: Config, out: Path, splits: Splits, watch: Watch) -> Run:
+def _train(config: Config, out: Path, splits: Splits, watch: Watch) -> tuple[Run, str]:
     fabric = make_fabric(config.train)
     spec = make_spec(config, splits)
     config, season = with_season(config, spec, splits)
@@ -56,4 +56,4 @@ def _train(config: Config, out: Path, splits: Splits, watch: Watch) -> Run:
     training.progress.season = training.progress.season or season
     if not training.progress.finished:
         training.run()
-    return load_run(out)
+    return load_run(out), training.progress.finished

@@ -23,6 +23,22 @@ batch_size = 4
 accelerator = "cpu"
 """
 
+# Its splits are drawn, and the keys of [train] are to follow.
+DRAWN = """
+[data]
+source = "csv"
+path = "data.csv"
+channels = ["a", "b"]
+label = "activity"
+group = "subject"
+[data.split]
+by = "group"
+[model]
+task = "classify"
+hidden_size = 6
+[train]
+"""
+
 FORECAST = """
 [data]
 source = "csv"

@@ -18,12 +18,13 @@ from edge_lstm_runtime.inputs.text import TextForm
 
 from ...config.base import Contradiction
 from ...config.sections import Asked, Whole
+from ..columns import Columns
 from ..derived import DerivedSection
 from ..files import locate
 from ..read_text import read_table
 from ..recordings import Float64, Recording
 from ..table import Table, Wanted
-from ..tables import Channels, Columns, recordings
+from ..tables import Channels, recordings
 
 COLUMNS = (
     *("unit", "cycle"),

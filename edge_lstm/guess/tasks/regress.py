@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from ...data.doubts import proportional
+from ...data.recordings import Sequence
 from ..ask import Ask, columns
 from ..draft import Draft, Key
 from ..finding import Facts
-from ..plan import MANY, Plan, batch, draft, epochs, rounded, splits, windows, with_windows
+from ..plan import MANY, Plan, Read, batch, draft, epochs, rounded, splits, windows, with_windows
 
 LONG = 400  # steps, of a recording that is cut into windows
 WINDOW = 120
@@ -66,6 +70,30 @@ class RegressionPlan(Plan):
         parts = {"model": model, "train": train, "augment": {"noise": Key(0.1)}}
         for split in splits(facts, whole=len(facts.groups) >= MANY):
             yield draft(facts, split, parts, data)
+
+    def refined(self, draft: Draft, read: Read) -> Draft:
+        """Without the channels that give the answer away."""
+        _, splits = read(draft)
+        values = draft.values()
+        channels = values["data"].get("channels", ())
+        given = [
+            name
+            for k, name in enumerate(splits.channels)
+            if name in channels and _gives_away(k, splits.train)
+        ]
+        kept = [name for name in channels if name not in given]
+        if not given or not kept:
+            return draft
+        targets = " or ".join(values["model"]["targets"])
+        same = f"the same values as {targets} but for unit and offset"
+        return draft.with_key("data", "channels", Key(kept, f"without {', '.join(given)}, {same}"))
+
+
+def _gives_away(k: int, sequences: list[Sequence]) -> bool:
+    """Whether a channel is a target, in another unit. k: its number."""
+    x = np.concatenate([s.x[:, k] for s in sequences])
+    ys = np.concatenate([s.y for s in sequences if s.y is not None])
+    return any(proportional(x, y) for y in ys.T)
 
 
 def ask_none(facts: Facts) -> bool:

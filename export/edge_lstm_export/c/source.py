@@ -64,7 +64,7 @@ def read_source(
     gaps = np.flatnonzero(np.isnan(stream).any(axis=1))
     steps = _steps(spec)
     start = max(0, min(int(gaps[0]) - steps // 2, len(stream) - steps)) if len(gaps) else 0
-    check_taken(spec, kind, stream[start : start + steps])
+    check_taken(spec, kind, stream)
     samples = kind.taken(stream[start : start + steps])
     rows, filled = spec.inputs.features(samples)
     outputs: Float64 = Reference(spec, source.weights).run(rows)

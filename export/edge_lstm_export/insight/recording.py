@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from edge_lstm import Run, Sequence
 from edge_lstm.data.characters import indices
+from edge_lstm.data.columns import Columns
 from edge_lstm.data.known_future import looked_ahead, without
 from edge_lstm.data.read_text import header_of, read_table
-from edge_lstm.data.tables import Columns, recordings
+from edge_lstm.data.tables import recordings
 from edge_lstm_runtime import ConfigError, ModelSpec
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.characters import Characters

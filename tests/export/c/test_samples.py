@@ -272,6 +272,23 @@ def test_models_that_need_double(make: Callable[[Path], Path], told: str, tmp_pa
     assert not (tmp_path / "m").exists()
 
 
+def test_a_peak_anywhere_in_the_known_samples_is_too_large(tmp_path: Path) -> None:
+    """Also behind the stretch that becomes the self-test."""
+    spec = channels_spec("refuse", residual=False)
+    assert isinstance(spec.inputs, Channels)
+    inputs = dataclasses.replace(spec.inputs, mean=(0.0,) * 3, std=(1.0,) * 3)
+    spec = dataclasses.replace(spec, inputs=inputs)
+    rng = np.random.default_rng(3)
+    weights = normal_weights(spec, rng)
+    x = rng.normal(size=(300, 3))
+    x[290, 1] = 400.0
+    golden = write_npz({"x": x, "y": Reference(spec, weights).run(spec.features(x))})
+    write_bundle(tmp_path / "m.edge", spec, weights, {"golden.npz": golden})
+    with pytest.raises(ConversionError, match=r"'flow' reaches 400, and int16 ends at 327\.67"):
+        exported(tmp_path / "m.edge", tmp_path, Samples("int16", (0.01,)), "wake")
+    exported(tmp_path / "m.edge", tmp_path, Samples("int16", (0.1,)), "wake")
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

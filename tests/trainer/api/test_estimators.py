@@ -199,3 +199,16 @@ def test_a_share_that_leaves_nothing() -> None:
         el.LSTMClassifier(**QUICK, held_out=0.5).fit(X, Y)
     with pytest.raises(ValueError, match="X has 4 dimensions"):
         el.LSTMClassifier(**QUICK).fit(X[:, :, :, None], Y)
+
+
+def test_recordings_of_several_lengths_are_checked_as_others() -> None:
+    x = [np.full((3 + k % 2, 1), float(k)) for k in range(12)]
+    y = np.arange(12.0)
+    net = el.LSTMRegressor(hidden_size=2, epochs=1, random_state=0)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="Input y contains"):
+            net.fit(x, np.where(y == 3, wrong, y))
+    net.fit(np.array(x[::2]), y[::2])
+    assert net.n_features_in_ == 3
+    net.fit(x, y)  # which have no number of steps
+    assert net.predict(np.zeros((2, 7, 1))).shape == (2,)

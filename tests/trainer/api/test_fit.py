@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
 import edge_lstm as el
 import edge_lstm_runtime as rt
+from edge_lstm.data.in_frames import polars_frame
+from edge_lstm.data.in_memory import given
 from edge_lstm_runtime.errors import ConfigError, DataError
 from helpers.arrays import Array
 from helpers.fits import EACH, FRAME, GROUPED, LENGTHS, LISTED, RNG, WAVE, X, Y, small
@@ -156,6 +159,28 @@ def test_pandas_gives_the_same_as_polars() -> None:
     assert [run.fingerprint for run in runs] == [runs[0].fingerprint] * 4
     for run in runs[1:]:
         np.testing.assert_array_equal(run.weights["lstm0.W_x"], runs[0].weights["lstm0.W_x"])
+
+
+def test_rows_of_pandas_are_taken_in_their_order() -> None:
+    """Not by the labels of the index, which `sample` and a split leave in another order."""
+    x = [np.full((3, 1), float(k)) for k in range(4)]
+    y = ["a", "b", "c", "d"]
+    for index in ([3, 2, 1, 0], [7, 0, 9, 2]):
+        for data in (x, pd.Series(x, index)):
+            found = given(data, pd.Series(y, index), pd.Series(y, index)).recordings
+            assert [r.x[0, 0] for r in found] == [0, 1, 2, 3]
+            assert [str(r.labels[0]) for r in found if r.labels is not None] == y
+            assert [r.group for r in found] == y
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_pandas_in_every_unit(unit: str) -> None:
+    time = pd.Series(np.array(["2024-01-01T00:00:01", "2024-01-01T00:00:03"], f"M8[{unit}]"))
+    frame = pd.DataFrame({"time": time, "since": time - time[0]})
+    assert frame["time"].dtype == f"M8[{unit}]"
+    found = polars_frame(frame)
+    assert found["time"].dt.epoch("s").to_list() == [1_704_067_201, 1_704_067_203]
+    assert found["since"].dt.total_seconds().to_list() == [0, 2]
 
 
 def test_only_the_columns_that_are_used_are_kept(tmp_path: Path) -> None:

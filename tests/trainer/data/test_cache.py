@@ -220,6 +220,24 @@ def test_a_file_that_is_changed_in_place_is_noticed(
     assert read(config)[0].x[3, 0] == 8
 
 
+def test_a_doubt_names_the_row_of_the_file_that_there_is(
+    configure: Configure, tmp_path: Path
+) -> None:
+    """The same sequences from a file whose rows are in another order."""
+    config = configure(CLASSIFY)
+    noise = np.random.default_rng(0).normal(size=40)
+    rows = {f"s{k}": [f"{x},{x},run,s{k}" for x in noise] for k in range(6)}
+    rows["s0"][7] = "900,1,run,s0"
+    rows["s1"] = [row.replace("run", "walk") for row in rows["s1"]]
+    in_turn = [row for each in zip(*rows.values(), strict=True) for row in each]
+    blocks = [row for each in rows.values() for row in each]
+    for lines, row in ((blocks, 8), (in_turn, 7 * 6 + 1)):
+        (tmp_path / "data.csv").write_text("\n".join(["a,b,activity,subject", *lines]) + "\n")
+        told = [note for note in load_data(config).notes if "has 900" in note]
+        assert len(told) == 1
+        assert f"row {row} has 900" in told[0]
+
+
 def test_a_file_is_hashed_once(
     config: Config, forecast_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,3 +538,13 @@ def test_what_is_let_go_of_can_be_read_again(tmp_path: Path) -> None:
         before = part.copy()
         chunks.let_go(part)
         np.testing.assert_array_equal(part, before)
+
+
+def test_what_a_program_changed_in_its_copy_is_not_let_go_of(tmp_path: Path) -> None:
+    """mmap_mode "c": the changes are in this process's memory alone."""
+    np.save(tmp_path / "x.npy", np.zeros((5000, 7)))
+    found = np.load(tmp_path / "x.npy", mmap_mode="c")
+    found += 1
+    for array in (found, np.asarray(found)):
+        chunks.let_go(array)
+        assert (array == 1).all()

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lstm.config.load import load_config
+from edge_lstm.config.toml import literal
 from edge_lstm.data.load import load_data
 from edge_lstm.guess.ask import Ask
 from edge_lstm.guess.guessed import guessed
 from edge_lstm.guess.names import named, parts
-from edge_lstm.guess.render import literal
 from edge_lstm.guess.roles import Stated
 from edge_lstm_runtime.errors import EdgeLstmError
 

@@ -339,7 +339,7 @@ def test_parquet_is_found_with_its_own_types(tmp_path: Path) -> None:
                 eager=True,
             ),
             "a": [float(v) for v in wave(rows)],
-            "on": [i // 30 % 2 == 0 for i in range(rows)],
+            "on": [(i // 30 % 2 == 0) != (i % 90 == 7) for i in range(rows)],
             "label": ["sit" if i // 30 % 2 else "walk" for i in range(rows)],
             "parts": [[1, 2]] * rows,
         }
@@ -351,3 +351,48 @@ def test_parquet_is_found_with_its_own_types(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match="can't be read as parquet"):
         init(tmp_path / "bad.parquet")
+
+
+def test_a_column_that_stands_for_the_classes_is_no_input_and_no_group(tmp_path: Path) -> None:
+    noise = iter(np.random.default_rng(0).normal(size=10_000))
+    lines = [
+        f"s{person},{next(noise):.3f},{next(noise):.3f},{k + 1},{name},{10 - 3 * k}"
+        for person in range(12)
+        for k, name in enumerate(("walk", "sit", "run"))
+        for _ in range(60)
+    ]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["subject,ax,ay,activity_id,activity,code", *lines]))
+    found = init(path)
+    assert keys(found) == {"channels": ("ax", "ay"), "label": "activity", "group": "subject"}
+    assert "# Left out: activity_id, code (the same as activity, in other words)." in found.text
+    told = init(path, channels=("ax", "code"))  # the user knows best
+    assert told.config.data.named_channels == ("ax", "code")
+
+
+def test_a_column_that_gives_the_answer_away_is_no_input(tmp_path: Path) -> None:
+    noise = iter(np.random.default_rng(0).normal(size=10_000))
+    lines = [
+        f"{unit},{i},{next(noise) + i / 50:.3f},{119 - i},{2 * (119 - i) + 1}"
+        for unit in range(12)
+        for i in range(120)
+    ]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["unit,cycle,wear,rul,hours_to_go", *lines]))
+    found = init(path)
+    assert (found.config.model.task, found.config.data.named_channels) == ("regress", ("wear",))
+    assert "without hours_to_go, the same values as rul but for unit and offset" in found.text
+    told = init(path, channels=("wear", "hours_to_go"))
+    assert told.config.data.named_channels == ("wear", "hours_to_go")
+
+
+def test_no_stated_input_is_left_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    state = np.arange(3000) // 50 % 2
+    light = 100 * state + rng.normal(size=3000)
+    warm = np.linspace(0, 50, 3000) + rng.normal(size=3000)
+    path = tmp_path / "room.csv"
+    lines = [f"{a:.2f},{b:.2f},{s}" for a, b, s in zip(light, warm, state, strict=True)]
+    path.write_text("\n".join(["light,warm,occupancy", *lines]))
+    assert init(path).config.data.named_channels == ("light",)
+    assert init(path, channels=("light", "warm")).config.data.named_channels == ("light", "warm")

@@ -18,6 +18,7 @@ from edge_lstm_runtime.errors import ConfigError
         ("bytes<=16Ki", {"bytes": 16_384}),
         ("bytes<=1MiB", {"bytes": 1_048_576}),
         ("bytes≤40kB", {"bytes": 40_000}),
+        ("bytes<=32.3k, macs<=0.0644M", {"bytes": 32_300, "macs": 64_400}),  # no float below
         ("µs<=3", {"us": 3}),
     ],
 )

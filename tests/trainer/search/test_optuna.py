@@ -20,21 +20,9 @@ from edge_lstm.search.setting import Setting, make_setting
 from edge_lstm.search.trial import Trials
 from edge_lstm.search.with_optuna import found, me, open_study, requeue, rows_of, work
 from edge_lstm_runtime.errors import ConfigError
+from helpers.configs import DRAWN
 
-CLASSIFY = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-[data.split]
-by = "group"
-[model]
-task = "classify"
-hidden_size = 6
-[train]
-epochs = 2
+CLASSIFY = f"""{DRAWN}epochs = 2
 threads = 1
 [search]
 draws = 1

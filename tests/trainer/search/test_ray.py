@@ -12,21 +12,9 @@ import pytest
 from edge_lstm.training import checkpoint
 from edge_lstm_runtime.files import unsealed_json
 from helpers.commands import environment
+from helpers.configs import DRAWN
 
-CLASSIFY = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-[data.split]
-by = "group"
-[model]
-task = "classify"
-hidden_size = 6
-[train]
-epochs = 2
+CLASSIFY = f"""{DRAWN}epochs = 2
 [search]
 draws = 1
 hidden_size = [2, 20]

@@ -24,21 +24,9 @@ from edge_lstm.search.with_optuna import began_at
 from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import unsealed_json
 from helpers.commands import environment
+from helpers.configs import DRAWN
 
-CLASSIFY = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-[data.split]
-by = "group"
-[model]
-task = "classify"
-hidden_size = 6
-[train]
-epochs = 80
+CLASSIFY = f"""{DRAWN}epochs = 80
 threads = 1
 [search]
 draws = 2

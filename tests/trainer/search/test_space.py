@@ -53,6 +53,17 @@ def test_ranges_follow_from_the_configuration(configure: Configure) -> None:
     }
 
 
+def test_a_shorter_window_skips_no_rows(configure: Configure) -> None:
+    """With the stride of the longer one, half of the rows would be in no window."""
+    config = configure(CONFIG.replace("window = 20", "window = 20\nstride = 15"))
+    space = space_of(config)
+    values = space.start(config)
+    strides = {w: space.apply(config, {**values, "window": w}).data.stride for w in (10, 20)}
+    assert strides == {10: 10, 20: 15}
+    apart = configure(CONFIG.replace("window = 20", "window = 20\nstride = 40"))  # as asked
+    assert space.apply(apart, {**values, "window": 10}).data.stride == 40
+
+
 def test_ranges_of_the_section(configure: Configure) -> None:
     section = """
 [search]
