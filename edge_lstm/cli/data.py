@@ -24,7 +24,7 @@ wrong, and the scores of simple models on the test split, which a net has to bea
 EPILOG = """\
 examples:
   edge-lstm data mine.toml
-  edge-lstm data mine.toml --html mine.html          # the same with pictures, in one file
+  edge-lstm data mine.toml --html data.html          # the same with pictures, in one file
   edge-lstm data recipe:activity --no-scores         # without the simple models
 
 "far off" counts values that are far from all others. "drift" is the median of the test split less
