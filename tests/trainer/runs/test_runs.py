@@ -100,10 +100,10 @@ def test_the_trials_of_a_search_are_one_line(tmp_path: Path, trained: Run) -> No
     (search / "study.json").write_text("{}")
     looked = look(tmp_path)
     assert [one.name for one in looked.found] == ["search/chosen-004", "search/trials/000/draw0"]
-    said = (
-        "a search, 2 runs of its trials have not looked at the test split; search.md is about them"
-    )
-    assert looked.troubles == (f"search: {said}",)
+    said = "a search, 2 runs of its trials have not looked at the test split"
+    assert looked.troubles == (f"search: {said}; `edge-lstm search ...` goes on with it",)
+    (search / "search.md").write_text("of a search that has ended")
+    said += "; search.md is about them"
     assert look(search).troubles == (f"search: {said}",)
     assert look(search / "trials").troubles[0].startswith("001/draw0: unfinished, ")
 
