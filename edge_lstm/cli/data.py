@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge_lstm_runtime.errors import ConfigError
-from edge_lstm_runtime.files import check_file_writable
-
 from ..config.load import load_config
 from ..overview.facts import overview
 from ..overview.page import write_page
 from ..overview.scores import Score, scores
 from ..overview.words import lines
-from ._shared import add_changes, changes
+from ._shared import add_changes, changes, check_page
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
@@ -51,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     page: Path | None = args.html
-    if page is not None and page.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--html {page}: expected a name like page.html")
-    if page is not None:
-        check_file_writable(page)
+    check_page(page)
     found = overview(load_config(args.config, changes(args)))
     scored: list[Score] = [] if args.no_scores else scores(found)
     said = list(lines(found, scored))

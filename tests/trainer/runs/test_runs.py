@@ -245,6 +245,7 @@ def test_the_command_prints_a_table_objects_and_a_page(
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["name", "first", "more/second"]
     assert err.count("\n") == 5  # four folders, and the page
+    assert err.endswith(f"written    {folder / 'all.html'}\n")
     assert "<td data-value='first'>first</td>" in (folder / "all.html").read_text()
     code, out, _ = here(capfd, "runs", folder, "--json", "--sort", "metric")
     objects = [json.loads(line) for line in out.splitlines()]
