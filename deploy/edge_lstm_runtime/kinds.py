@@ -12,6 +12,7 @@ from shlex import quote
 BUNDLE = "a bundle, NAME.edge"
 RUN = "the folder of a training run"
 CONFIGURATION = "a configuration, NAME.toml"
+SEARCH = "the folder of a search"
 GRAPH = "an ONNX graph"
 NET = "a net that another tool wrote"
 
@@ -34,7 +35,7 @@ _FOLDERS = {  # by the files in them
     "best.pt": RUN,
     "last.pt": RUN,
     "plan.json": "the folder of a comparison",
-    "study.json": "the folder of a search",
+    "study.json": SEARCH,
     "fold0": "the folder of a cross-validation",
     "model.json": "a folder of C source",
 }
@@ -80,8 +81,9 @@ def _advice(path: Path, found: str, expected: str) -> str:
         return "; it runs as a part of a bundle"
     if found == _FOLDERS["plan.json"]:
         return f"; its run is in a folder of {path}"
-    if found == _FOLDERS["study.json"]:
-        return f"; its chosen run is {path / 'chosen'}"
+    if found == SEARCH:
+        chosen = sorted(map(str, path.glob("chosen-*")))
+        return f"; its chosen run is {' or '.join(chosen)}" if chosen else ""
     if found == _FOLDERS["fold0"]:
         return f"; its runs are {path / 'fold0'} and those beside it"
     return ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from ..results.run import Run
 from .fit import fit
@@ -95,6 +95,16 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             if len(y) != len(found):
                 raise ValueError(f"y has {len(y)} values, and X has {len(found)} recordings")
             return found, y
+        deep = (np.ndim(X) if isinstance(X, list | tuple) else getattr(X, "ndim", 2)) == 3
+        if deep:  # steps are no features: their number may be another one each time
+            del options["reset"]
+            for name in ("n_features_in_", "feature_names_in_"):
+                if reset and hasattr(self, name):
+                    delattr(self, name)
+            if y is None:
+                return check_array(X, **options), None
+            X, y = check_X_y(X, y, **options, **self._of_y)
+            return X, y
         if y is None:
             X = validate_data(self, X, **options)
         else:

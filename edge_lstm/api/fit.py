@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     resume: bool = False,
     quiet: bool = False,
     figures: bool = True,
+    trackers: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
     """Train a model on data in memory, and return its run.
@@ -57,6 +58,7 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     quiet: no progress on standard error.
     figures: whether to draw the run's figures (curves.png, ...), which takes longer than a small
     training.
+    trackers: names of tools, such as "mlflow", that get the figures of each epoch (docs/runs.md).
     settings: keys of a configuration (docs/configuration.md), looked for in [model], [train],
     [data] and [data.split]: `hidden_size=16, epochs=50, val=0.2`. `target` is one name or several.
     Any other key has its section: `**{"quantize.scheme": "int8"}` or `quantize={"scheme": "int8"}`.
@@ -94,13 +96,16 @@ def fit(  # noqa: PLR0913 - options that stand by themselves
     settings = {**material.settings, **settings}
     with _folder(out, material, resume=resume) as folder:
         config = _config(material, settings, folder)
-        if config.train.devices > 1:  # each process would run the caller's program from its start
-            raise ConfigError(
-                f"fit(devices={config.train.devices}): trains in this process alone; write a "
-                "configuration, and run `edge-lstm train`"
-            )
+        for key in ("devices", "num_nodes"):
+            if (
+                count := getattr(config.train, key)
+            ) > 1:  # each process would run the caller's program
+                raise ConfigError(
+                    f"fit({key}={count}): trains in this process alone; write a configuration, and "
+                    "run `edge-lstm train`"
+                )
         _write(material, folder, resume=resume)
-        run = train(config, folder, resume=resume, quiet=quiet, figures=figures)
+        run = train(config, folder, resume=resume, quiet=quiet, figures=figures, trackers=trackers)
     if out is None:
         weakref.finalize(run, shutil.rmtree, folder, ignore_errors=True)
     return run

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.files import check_file_writable
 
 from ..config.load import toml_value
 
@@ -31,6 +33,15 @@ def changes(args: argparse.Namespace) -> dict[str, Any]:
     if args.device:
         changes["train.accelerator"] = args.device
     return changes
+
+
+def check_page(page: Path | None) -> None:
+    """Of --html, before anything is read. Raises ConfigError for its name, OSError for a place."""
+    if page is None:
+        return
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--html {page}: expected a name like page.html")
+    check_file_writable(page)
 
 
 def _parse(text: str) -> tuple[str, Any]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge_lstm_runtime.errors import ConfigError
-from edge_lstm_runtime.files import check_file_writable
-
 from ..config.load import load_config
 from ..overview.facts import overview
 from ..overview.page import write_page
 from ..overview.scores import Score, scores
 from ..overview.words import lines
-from ._shared import add_changes, changes
+from ._shared import add_changes, changes, check_page
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
@@ -24,7 +21,7 @@ wrong, and the scores of simple models on the test split, which a net has to bea
 EPILOG = """\
 examples:
   edge-lstm data mine.toml
-  edge-lstm data mine.toml --html mine.html          # the same with pictures, in one file
+  edge-lstm data mine.toml --html data.html          # the same with pictures, in one file
   edge-lstm data recipe:activity --no-scores         # without the simple models
 
 "far off" counts values that are far from all others. "drift" is the median of the test split less
@@ -51,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     page: Path | None = args.html
-    if page is not None and page.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--html {page}: expected a name like page.html")
-    if page is not None:
-        check_file_writable(page)
+    check_page(page)
     found = overview(load_config(args.config, changes(args)))
     scored: list[Score] = [] if args.no_scores else scores(found)
     said = list(lines(found, scored))

@@ -15,6 +15,7 @@ from ..runs import speed
 from ..runs.found import Found, look
 from ..runs.page import page
 from ..runs.table import COLUMNS, as_json, ordered, text
+from ._shared import check_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
         folder = Path("runs") if Path("runs").is_dir() else Path()
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; name one that holds runs")
-    if arguments.html is not None and arguments.html.is_dir():
-        raise ConfigError(f"{arguments.html} is a folder; expected --html PAGE.html")
+    check_page(arguments.html)
     looked = look(folder)
     for line in looked.troubles:
         print(line, file=sys.stderr)
@@ -92,7 +92,7 @@ def main(arguments: argparse.Namespace) -> int:
                 file.write(page(title, rows, looked.troubles).encode())
         except OSError as e:
             raise ConfigError(f"{arguments.html}: can't be written: {failure(e)}") from e
-        print(f"page {arguments.html}", file=sys.stderr)
+        print(f"written    {arguments.html}", file=sys.stderr)
     return 0 if rows else 1
 
 

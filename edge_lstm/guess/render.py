@@ -44,10 +44,13 @@ def _broken(key: str, value: Any) -> list[str]:
     """A list over several lines."""
     if not isinstance(value, list | tuple):
         return [f"{key} = {literal(value)}"]
-    inside = textwrap.wrap(
-        "\n".join(f"{literal(each)}," for each in value).replace(" ", "\0"), WIDTH - 4
-    )
-    return [f"{key} = [", *("    " + line.replace("\0", " ") for line in inside), "]"]
+    lines = [""]
+    for each in value:
+        item = f"{literal(each)},"
+        if lines[-1] and len(lines[-1]) + 1 + len(item) > WIDTH - 4:
+            lines.append("")
+        lines[-1] += f" {item}" if lines[-1] else item
+    return [f"{key} = [", *(f"    {line}" for line in lines), "]"]
 
 
 def _comments(lines: tuple[str, ...]) -> list[str]:

@@ -71,10 +71,12 @@ def table_finding(
     written: Keys,
     columns: Mapping[str, Column],
     samples: Sequence[Sample],
+    dropped: Mapping[str, str],
 ) -> Finding:
     """The keys of [data] for tables. written: those that say how the files are written.
 
-    samples: of `columns`. Raises DataError if there is nothing to learn from.
+    samples: of `columns`. dropped: columns that are in none of these, with the reasons.
+    Raises DataError if there is nothing to learn from.
     """
     stated = search.stated
     borders = np.cumsum([0, *(_rows(s) for s in samples[:-1])]).tolist()
@@ -88,8 +90,11 @@ def table_finding(
         group = "none" if files.groups else stated.group
         others = dataclasses.replace(stated, label=label, group=group)
         roles = find_roles(columns, clock, borders, others)
+    roles = dataclasses.replace(roles, left_out={**roles.left_out, **dropped})
     if not roles.channels and not roles.target:
-        names = ", ".join(repr(name) for name in [*columns][:20])
+        reasons = {name: roles.left_out.get(name, "") for name in (*columns, *dropped)}
+        told = [f"{name!r} ({why})" if why else repr(name) for name, why in reasons.items()]
+        names = ", ".join(told[:20])
         raise DataError(f"{search.place.path}: no column has numbers to learn from: {names}")
     target = None
     channels = roles.channels
@@ -181,8 +186,11 @@ def empty(path: Path) -> DataError:
     return DataError(f"{path}: the file has no rows; expected a header and rows of samples")
 
 
-def check_alike(names: Mapping[Path, Sequence[str]]) -> list[str]:
-    """The columns that all files have, in the order of the first. Raises DataError for none."""
+def check_alike(names: Mapping[Path, Sequence[str]]) -> tuple[list[str], dict[str, str]]:
+    """The columns that all files have, in the order of the first; the others, with the reasons.
+
+    Raises DataError if there is none.
+    """
     first, *others = names
     common = [n for n in names[first] if all(n in names[other] for other in others)]
     twice = [n for n in common if any(list(each).count(n) > 1 for each in names.values())]
@@ -193,4 +201,6 @@ def check_alike(names: Mapping[Path, Sequence[str]]) -> list[str]:
         if odd == first:
             wrong = f"has each of its columns twice ({', '.join(list(names[first])[:6])})"
         raise DataError(f"{odd}: {wrong}; expected tables with the same columns")
-    return kept
+    every = dict.fromkeys(name for each in names.values() for name in each if name)
+    reasons = {n: "is there twice" if n in twice else "not in every file" for n in every}
+    return kept, {n: why for n, why in reasons.items() if n not in kept}

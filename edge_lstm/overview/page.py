@@ -44,6 +44,7 @@ img { width: 100%; max-width: 480px; height: auto; display: block; }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem; color: var(--soft); }
 """
 WORDS = {
+    "groups": "recordings, or all those of one person or device: a group is in one split alone",
     "windows": "pieces of the training sequences, as [data] window and stride cut them",
     "far off": "values far from all others: a sensor's code for a missing value?",
     "drift": "the test split's median less that of training, in training's standard deviations",

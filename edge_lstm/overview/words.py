@@ -45,7 +45,7 @@ def tables(found: Overview, scored: Sequence[Score]) -> Iterator[tuple[str, Cell
 
 
 def _parts(found: Overview) -> Cells:
-    head = ["", "recordings", "sequences", "steps", "shortest", "longest", "windows"]
+    head = ["", "groups", "sequences", "steps", "shortest", "longest", "windows"]
     rows = [
         [
             part.title,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,7 @@ def look(folder: Path) -> Looked:
     found = []
     troubles = []
     strangers: list[str] = []
+    trials: Counter[Path] = Counter()
     for path in _folders(folder):
         name = os.path.relpath(path, folder)
         shown = path.name if name == "." else name
@@ -84,13 +86,36 @@ def look(folder: Path) -> Looked:
             elif not kinds.kind(path) and (path.parent == folder or _marks(path)):
                 strangers.append(shown)
         except (EdgeLstmError, _UnfinishedError) as e:
-            troubles.append(f"{shown}: {_without(path, str(e))}")
+            if isinstance(e, _UntestedError) and (search := _search(path, folder)):
+                trials[search] += 1
+            else:
+                troubles.append(f"{shown}: {_without(path, str(e))}")
+    troubles += [_of_trials(search, folder, count) for search, count in trials.items()]
     troubles += _no_run(folder, [s for s in strangers if not _below(s, found, troubles)])
     return Looked(tuple(sorted(found, key=lambda f: f.name)), tuple(sorted(troubles)))
 
 
 class _UnfinishedError(Exception):
     pass
+
+
+class _UntestedError(_UnfinishedError):
+    pass
+
+
+def _search(path: Path, folder: Path) -> Path | None:
+    """The search in `folder` or below it that the run is a trial of: SEARCH/trials/007/draw0."""
+    search = path.parent.parent.parent
+    inside = folder in (search, *search.parents)
+    return search if inside and kinds.kind(search) == kinds.SEARCH else None
+
+
+def _of_trials(search: Path, folder: Path, count: int) -> str:
+    runs = "1 run of its trials has" if count == 1 else f"{count} runs of its trials have"
+    shown = search.name if search == folder else os.path.relpath(search, folder)
+    ended = (search / "search.md").exists()
+    more = "search.md is about them" if ended else "`edge-lstm search ...` goes on with it"
+    return f"{shown}: a search, {runs} not looked at the test split; {more}"
 
 
 def _folders(folder: Path) -> Iterator[Path]:
@@ -144,7 +169,7 @@ def read(path: Path, name: str) -> Found:
         last = path / checkpoint.LAST
         done = peek(last)["progress"] if last.exists() else progress
         of = contents["config"]["train"]["epochs"]
-        raise _UnfinishedError(
+        raise _UntestedError(
             f"unfinished, {done['epoch']} of {of} epochs are done; "
             "`edge-lstm train ... --resume` goes on"
         ) from None

@@ -31,6 +31,7 @@ th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px so
   vertical-align: top; }
 th { color: #5b6b7a; cursor: pointer; } .n { text-align: right; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: #5b6b7a; }
+@media (max-width: 560px) { svg text { font-size: 18px; } #runs td { white-space: nowrap; } }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); }
 .key { display: inline-block; margin-right: 1rem; white-space: nowrap; }
 .key svg { vertical-align: middle; margin-right: .3rem; }
@@ -157,7 +158,7 @@ def _picture(name: str, runs: Sequence[Found]) -> str:
         marks.append(f"<text x='{x:.1f}' y='{HEIGHT - 16}' text-anchor='middle'>{epoch}</text>")
     title = f"validation {title_of(name.removeprefix('val_'))} by the epoch"
     return (
-        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'><text x='{LEFT}' y='14'>{title}</text>"
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'><text x='{LEFT}' y='16'>{title}</text>"
         f"{''.join(marks)}{''.join(lines)}</svg>"
     )
 

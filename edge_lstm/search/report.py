@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_lstm_runtime.files import atomic_write
+from edge_lstm_runtime.shown import counted
 
 from ..results.metrics import figure
 from ..results.plots import TRAIN, VALIDATION, label_axes, new_figure, save_figure
@@ -45,7 +46,8 @@ def sentences(plan: Plan, found: Found, chosen: Point, timed: str) -> list[str]:
     said = [
         f"{plan.title} is {mean}, on {each}{drawn}{steps}.",
         f"{len(found.rows)} trials were trained, {stopped} of them not to their end.",
-        f"Over the budget ({str(plan.budget) or 'none'}) and not trained: {found.over} proposals.",
+        f"Over the budget ({str(plan.budget) or 'none'}) and not trained: "
+        f"{counted(found.over, 'proposal')}.",
         f"Microseconds: {timed}.",
         f"Chosen: the fewest {chief} within a standard error of the best {plan.title} that keeps "
         f"the budget ({figure(best.metric)} ± {figure(best.error, 2)}, trial {best.row.number}): "

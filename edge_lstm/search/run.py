@@ -82,6 +82,8 @@ def _same_plan(file: Path, plan: Plan) -> None:
         return
     changed = checkpoint.differences(before, plan.to_dict())
     if changed:
+        # The space follows from the configuration and the budget.
+        changed = [c for c in changed if not c.startswith("space.")] or changed
         raise TrainingError(
             f"{file.parent}: holds another search: {'; '.join(changed)}; undo the change, or name "
             "another folder"

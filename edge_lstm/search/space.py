@@ -161,11 +161,11 @@ def space_of(config: Config) -> Space:
             "[model] layers: a search changes `type`, `hidden_size` and `num_layers`; give these "
             "in place of the layers"
         )
-    if config.train.devices != 1:
-        raise ConfigError(
-            f"[train] devices = {config.train.devices}: a search trains each net on one; "
-            "add --set train.devices=1"
-        )
+    for key in ("devices", "num_nodes"):
+        if (count := getattr(config.train, key)) != 1:
+            raise ConfigError(
+                f"[train] {key} = {count}: a search trains each net on one; add --set train.{key}=1"
+            )
     for section in ("prune", "distill"):
         if getattr(config, section) is not None:
             raise ConfigError(

@@ -180,7 +180,7 @@ class NumberTask(Task):
         for key, steps in self.errors.items():
             changes = _more_errors(found, float32, key)
             most = max(changes, key=lambda name: changes[name])
-            of = "" if count == 1 else f" of {most}, the most of {count} targets,"
+            of = "" if count == 1 else f" of {most} (the most of {count} targets)"
             parts.append(f"{signed(changes[most])} % RMSE{of}{steps}")
         return " and ".join(parts)
 

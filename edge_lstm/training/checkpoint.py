@@ -50,7 +50,8 @@ def check_folder(out: Path, what: str, marks: tuple[str, ...], *, resume: bool) 
         raise TrainingError(f"{out}: there is no {what} to resume; leave out --resume to start one")
     if started and not resume:
         raise TrainingError(
-            f"{out}: holds a {what} already; go on with it by --resume, or name another folder"
+            f"{out}: holds a {what} already; go on with it by --resume (from Python: "
+            "resume=True), or name another folder"
         )
     if not started and (other := kinds.kind(out)):
         raise TrainingError(f"{out} is {other}; name another folder for the {what}")

@@ -45,12 +45,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Things of each kind, known by their names. The spaces and quotes are for the advice."""
     folder = tmp_path_factory.mktemp("early") / "it's here"
     (folder / "run").mkdir(parents=True)
-    (folder / "compared").mkdir()
+    for name in ("compared", "begun", "searched", "searched/chosen-003"):
+        (folder / name).mkdir()
     (folder / "a.csv").write_text("g,a,b,y\n1,0.1,0.2,0.3\n")
     (folder / "a.toml").write_text(CONFIG)
     (folder / "nets").mkdir()
     nets = [f"nets/a.{kind}" for kind in ("keras", "nam", "pt2", "tflite")]
-    for name in ("run/best.pt", "run/config.toml", "a.edge", "a.onnx", "compared/plan.json", *nets):
+    plans = ["compared/plan.json", "begun/study.json", "searched/study.json"]
+    for name in ("run/best.pt", "run/config.toml", "a.edge", "a.onnx", *plans, *nets):
         (folder / name).write_text("not looked at")
     return folder
 
@@ -65,6 +67,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("init {folder}/a.csv -o b.toml", "standard input is no terminal, so nothing can be asked"),
         ("data nope.toml", "nope.toml: can't be read"),
         ("data {folder}/a.toml --html nope/x.html", "nope/x.html: the folder nope is not there"),
+        ("runs {folder} --html nope/x.html", "nope/x.html: the folder nope is not there"),
+        ("runs {folder} --html x.txt", "--html x.txt: expected a name like page.html"),
+        ("data {folder}/a.toml --html x.txt", "--html x.txt: expected a name like page.html"),
         ("train nope.toml -o x", "nope.toml: can't be read (No such file or directory); expected"),
         (SET + "data.path=nope.csv", "nope.csv: there is no such file or folder"),
         ("train {folder}/a.toml -o {folder}/run", "holds a run already"),
@@ -193,6 +198,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         ),
         ("info {folder}/run/best.pt", "is a checkpoint; expected a bundle, NAME.edge; its run is"),
+        ("export {folder}/searched -o x.edge", "its chosen run is {folder}/searched/chosen-003"),
+        ("export {folder}/begun -o x.edge", "is the folder of a search; expected the folder of a"),
         ("export {folder}/compared -o x.edge", "is the folder of a comparison; expected the fold"),
         ("export {folder}/a.toml -o x.edge", "is a configuration, NAME.toml; expected the folder"),
         ("lint {folder}/run --target rk3588 --scheme fp16", "is the folder of a training run; exp"),

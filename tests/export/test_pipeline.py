@@ -252,7 +252,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
         )
     swing = work.metrics[NUMPY]["baselines"]["mean"]["per_target"]["swing"]["rmse_last"]
     assert re.search(rf">{swing:.4g}</td><td [^>]*>no model</td>", report)
-    assert "the most of 2 targets, over all steps" in report
+    assert "(the most of 2 targets) over all steps" in report
     assert f"mae, swing {work.metrics[NUMPY]['per_target']['swing']['mae']:.4g}" in summary(work)
     assert "the training split&#39;s mean" in report or "the training split's mean" in report
     # which builds it and runs its self-test with real data

@@ -38,7 +38,8 @@ def find(search: Search) -> Finding | None:
         return None
     looked_at = files[:: -(-len(files) // FILES)]
     names = {file.path: header_of(file.path, how.form) for file in looked_at}
-    kept = [name for name in check_alike(names) if name]
+    alike, dropped = check_alike(names)
+    kept = [name for name in alike if name]
     if not kept:
         raise DataError(f"{files[0].path}: the columns have no names; expected a header")
     cells = CELLS // (len(kept) * len(looked_at)) + 50
@@ -48,7 +49,7 @@ def find(search: Search) -> Finding | None:
     paths = paths_of(search, files)
     if paths.folders and files[0].ending not in OWN:
         keys["ending"] = Key(files[0].ending.removesuffix(PACKED), "the files that are read")
-    found = table_finding(search, paths, keys, columns, samples)
+    found = table_finding(search, paths, keys, columns, samples, dropped)
     rank = 2 if files[0].ending not in ("", ".log") else 1
     return dataclasses.replace(found, source=SOURCE, rank=rank)
 

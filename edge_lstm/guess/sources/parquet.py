@@ -26,7 +26,7 @@ def find(search: Search) -> Finding | None:
         return None
     looked_at = files[:: -(-len(files) // FILES)]
     frames = {file: _read(file.path) for file in looked_at}
-    kept = check_alike({file.path: frame.columns for file, frame in frames.items()})
+    kept, dropped = check_alike({file.path: frame.columns for file, frame in frames.items()})
     rows = CELLS // (len(kept) * len(looked_at)) + 50
     samples = []
     for file, frame in frames.items():
@@ -36,7 +36,7 @@ def find(search: Search) -> Finding | None:
         cells = {name: _texts(head[name]) for name in kept}
         samples.append(Sample(file.path, file.name, cells))
     columns = columns_of(samples, STANDARD)
-    found = table_finding(search, paths_of(search, files), {}, columns, samples)
+    found = table_finding(search, paths_of(search, files), {}, columns, samples, dropped)
     return dataclasses.replace(found, source=SOURCE, rank=3)
 
 

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import edge_lstm as el
 import edge_lstm_runtime as rt
 from edge_lstm.api.estimators import held_out
-from edge_lstm_runtime.errors import ConfigError
+from edge_lstm_runtime.errors import ConfigError, EdgeLstmError
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(40, 8, 2))
@@ -115,6 +115,19 @@ def test_recordings_of_several_lengths() -> None:
     assert cross_val_score(net, LISTED, y, cv=2).shape == (2,)
     with pytest.raises(ValueError, match="y has 3 values, and X has 30 recordings"):
         net.fit(LISTED, y[:3])
+
+
+def test_arrays_of_another_length_are_answered(fitted: Any) -> None:
+    """As a list of several lengths is. The channels must be the same."""
+    longer = np.concatenate([X, X[::-1]], axis=1)  # (40, 16, 2)
+    both = fitted.predict_proba([*longer[:3], X[0]])
+    np.testing.assert_array_equal(fitted.predict_proba(longer[:3]), both[:3])
+    np.testing.assert_array_equal(fitted.predict_proba([X[0]]), both[3:])
+    with pytest.raises(EdgeLstmError, match="the recordings have 1 channels; expected 2"):
+        fitted.predict(X[:, :, :1])
+    again = clone(fitted).fit(X[:, :, 0], Y)
+    assert again.n_features_in_ == 8
+    assert not hasattr(again.fit(X, Y), "n_features_in_")
 
 
 # --- parameters ---

@@ -159,6 +159,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]]
         r"\[train\] has no key 'epoks'; did you mean 'epochs'\?",
     ),
     "contradicting keys": ((X, Y), {"stride": 3}, ConfigError, "no meaning without `window`"),
+    "several machines": ((X, Y), {"num_nodes": 2}, ConfigError, r"fit\(num_nodes=2\): trains in"),
     "several devices": ((X, Y), {"devices": 2}, ConfigError, "trains in this process alone"),
     "no answer": ((X,), {}, ConfigError, "nothing says what the model is to answer"),
     "no answer in a frame": ((GROUPED,), {"group": "who"}, ConfigError, "nothing says what"),

@@ -14,8 +14,10 @@ from edge_lstm.config.load import load_config
 from edge_lstm.config.toml import literal
 from edge_lstm.data.load import load_data
 from edge_lstm.guess.ask import Ask
+from edge_lstm.guess.draft import Draft, Key, Table
 from edge_lstm.guess.guessed import guessed
 from edge_lstm.guess.names import named, parts
+from edge_lstm.guess.render import rendered
 from edge_lstm.guess.roles import Stated
 from edge_lstm_runtime.errors import EdgeLstmError
 
@@ -106,3 +108,13 @@ def test_any_value_is_read_again(value: object) -> None:
     surrogates = any(0xD800 <= ord(c) < 0xE000 for c in str(value))
     if not surrogates:
         assert tomllib.loads(f"v = {literal(value)}")["v"] == value
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.text("ab-/. é'\"\\", max_size=130), max_size=9))
+def test_a_long_list_is_read_again(names: list[str]) -> None:
+    """It is broken between its values, and never inside of one."""
+    from edge_lstm.config.load import tomllib
+
+    text = rendered(Draft((Table("data", {"channels": Key(names)}),)), ())
+    assert tomllib.loads(text) == {"data": {"channels": names}}

@@ -228,8 +228,12 @@ REFUSED = {
     "empty": ("", "the file is empty"),
     "blank lines": ("\n\n\n", "no separator cuts it into columns"),
     "a header alone": ("a,b,c\n", "the file has no rows"),
-    "text alone": ("a,b\n" + "x,y\n" * 50, "no column has numbers to learn from: 'a', 'b'"),
-    "constants alone": ("a,b\n" + "1,2\n" * 50, "no column has numbers to learn from: 'a', 'b'"),
+    "text alone": ("a,b\n" + "x,y\n" * 50, "to learn from: 'a' (no numbers), 'b' (no numbers)"),
+    "constants alone": ("a,b\n" + "1,2\n" * 50, "'a' (never changes), 'b' (never changes)"),
+    "a name twice": (
+        "t,a,a\n" + "".join(f"{i},{i % 7},{i % 5}\n" for i in range(300)),
+        "no column has numbers to learn from: 't', 'a' (is there twice)",
+    ),
     "only NaN": ("a,b\n" + "nan,nan\n" * 50, "no column has numbers"),
     "two rows": ("a,b\n1,2\n2,1\n", "the val split is empty"),
     "rows of different lengths": ("a,b\n" + "1\n1,2\n1,2,3\n" * 20, "no separator cuts it"),
@@ -396,3 +400,11 @@ def test_no_stated_input_is_left_out(tmp_path: Path) -> None:
     path.write_text("\n".join(["light,warm,occupancy", *lines]))
     assert init(path).config.data.named_channels == ("light",)
     assert init(path, channels=("light", "warm")).config.data.named_channels == ("light", "warm")
+
+
+def test_columns_that_a_file_lacks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name, other in (("1", "b"), ("2", "c")):
+        rows = "".join(f"{i % 7},{i % 5}\n" for i in range(300))
+        (tmp_path / "logs" / f"{name}.csv").write_text(f"a,{other}\n{rows}")
+    assert "# Left out: b, c (not in every file)." in init(tmp_path / "logs").text

@@ -89,6 +89,25 @@ def test_a_folder_without_a_finished_run_is_one_line_and_stops_nothing(folder: P
     assert torn == "torn: no run: it has history.csv and no checkpoint"
 
 
+def test_the_trials_of_a_search_are_one_line(tmp_path: Path, trained: Run) -> None:
+    """They have no metrics of a test split. One that was resumed has, and is listed."""
+    search = tmp_path / "search"
+    shutil.copytree(trained.path, search / "chosen-004")
+    for k in range(3):
+        shutil.copytree(trained.path, search / "trials" / f"{k:03d}" / "draw0")
+        if k:
+            (search / "trials" / f"{k:03d}" / "draw0" / checkpoint.METRICS).unlink()
+    (search / "study.json").write_text("{}")
+    looked = look(tmp_path)
+    assert [one.name for one in looked.found] == ["search/chosen-004", "search/trials/000/draw0"]
+    said = "a search, 2 runs of its trials have not looked at the test split"
+    assert looked.troubles == (f"search: {said}; `edge-lstm search ...` goes on with it",)
+    (search / "search.md").write_text("of a search that has ended")
+    said += "; search.md is about them"
+    assert look(search).troubles == (f"search: {said}",)
+    assert look(search / "trials").troubles[0].startswith("001/draw0: unfinished, ")
+
+
 def test_folders_within_a_run_and_hidden_ones_are_not_looked_at(folder: Path, trained: Run) -> None:
     shutil.copytree(trained.path, folder / "first" / "teacher")
     shutil.copytree(trained.path, folder / ".cache" / "old")
@@ -226,6 +245,7 @@ def test_the_command_prints_a_table_objects_and_a_page(
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["name", "first", "more/second"]
     assert err.count("\n") == 5  # four folders, and the page
+    assert err.endswith(f"written    {folder / 'all.html'}\n")
     assert "<td data-value='first'>first</td>" in (folder / "all.html").read_text()
     code, out, _ = here(capfd, "runs", folder, "--json", "--sort", "metric")
     objects = [json.loads(line) for line in out.splitlines()]

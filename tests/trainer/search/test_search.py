@@ -128,7 +128,9 @@ def test_killed_and_gone_on_with(classify_csv: Path) -> None:
     assert again.text == table
     assert again.chosen.row.number == chosen["trial"]
     other = dataclasses.replace(options, budget=parse_budget("bytes<=900"))
-    with pytest.raises(TrainingError, match=r"another search: budget.bytes was 1000.0 and is 900"):
+    with pytest.raises(
+        TrainingError, match=r"another search: budget.bytes was 1000.0 and is 900.0; undo"
+    ):
         search(config, folder / "found", other, quiet=True)
 
 

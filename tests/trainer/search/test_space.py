@@ -186,6 +186,7 @@ def test_a_run_neither_keeps_nor_compares_the_section(configure: Configure) -> N
             'layers = [{type = "lstm", units = 4}]',
             r"\[model\] layers: a search changes",
         ),
+        ("[train]", "[train]\nnum_nodes = 2", r"\[train\] num_nodes = 2: a search trains each net"),
         ("[train]", "[train]\ndevices = 2", r"\[train\] devices = 2: a search trains each net"),
         (
             "[train]",

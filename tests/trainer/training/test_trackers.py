@@ -18,6 +18,7 @@ from edge_lstm.training.trackers import TRACKERS
 from edge_lstm_runtime.errors import ConfigError, TrainingError
 from helpers.commands import here
 from helpers.configs import CLASSIFY
+from helpers.fits import X, Y, small
 from helpers.plug_ins import plug_in
 
 # A tracker of another package. It writes what it is told to a file, and fails where it is asked to.
@@ -115,6 +116,11 @@ def test_a_tracker_gets_what_the_run_has(
         "confusion.png",
         "curves.png",
     ]
+
+
+def test_a_fit_is_tracked(diary: Callable[[], list[list[Any]]]) -> None:
+    small(X, Y, epochs=3, trackers=["diary"])
+    assert words(diary()) == WHOLE
 
 
 @pytest.mark.parametrize("place", ["parameters", '"epoch", 2', "finish", "close"])
