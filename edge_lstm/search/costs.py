@@ -115,7 +115,7 @@ def within(costs: Costs, budget: Budget) -> tuple[Space, str]:
     if most >= found.high:
         return space, ""
     narrowed = dataclasses.replace(found, high=most)
-    said = f"hidden_size {narrowed} (up to {found.high:g} was asked): more is over {counted}"
+    said = f"hidden_size {narrowed} (not up to {found.high:g}): more is over {counted}"
     if narrowed.low == most:
         rest = tuple(d for d in space.dimensions if d is not found)
         return Space(rest, {**space.fixed, SIZE: most}), said

@@ -138,7 +138,7 @@ def test_sizes_that_can_not_fit_are_left_out(costs: Costs) -> None:
     assert sizes is not None
     # RNN: H (2 + H) + 2 H = H^2 + 4 H. 12 units have 192, 13 have 221.
     assert (sizes.low, sizes.high) == (4, 12)
-    assert said == "hidden_size 4 to 12 (up to 64 was asked): more is over macs<=200"
+    assert said == "hidden_size 4 to 12 (not up to 64): more is over macs<=200"
     assert over(costs, Budget({"macs": 200}), values(type="rnn", hidden_size=12)) <= 0
     assert over(costs, Budget({"macs": 200}), values(type="rnn", hidden_size=13)) > 0
 
