@@ -83,7 +83,7 @@ def look(folder: Path) -> Looked:
         try:
             if (path / checkpoint.BEST).exists() or (path / checkpoint.LAST).exists():
                 found.append(read(path, shown))
-            elif not kinds.kind(path) and (path.parent == folder or _marks(path)):
+            elif _strange(path, folder):
                 strangers.append(shown)
         except (EdgeLstmError, _UnfinishedError) as e:
             if isinstance(e, _UntestedError) and (search := _search(path, folder)):
@@ -101,6 +101,12 @@ class _UnfinishedError(Exception):
 
 class _UntestedError(_UnfinishedError):
     pass
+
+
+def _strange(path: Path, folder: Path) -> bool:
+    """Whether a folder without checkpoint is told of. That of a search's trials isn't."""
+    asked = path.parent == folder and kinds.kind(folder) != kinds.SEARCH
+    return not kinds.kind(path) and (asked or bool(_marks(path)))
 
 
 def _search(path: Path, folder: Path) -> Path | None:

@@ -106,6 +106,8 @@ def test_the_trials_of_a_search_are_one_line(tmp_path: Path, trained: Run) -> No
     said += "; search.md is about them"
     assert look(search).troubles == (f"search: {said}",)
     assert look(search / "trials").troubles[0].startswith("001/draw0: unfinished, ")
+    shutil.rmtree(search / "trials" / "000")
+    assert look(search).troubles == (f"search: {said}",)  # not its folder of trials
 
 
 def test_folders_within_a_run_and_hidden_ones_are_not_looked_at(folder: Path, trained: Run) -> None:
