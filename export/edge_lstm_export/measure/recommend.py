@@ -71,7 +71,7 @@ def _loss(judgement: Judgement | None) -> str:
     changes = [] if judgement is None else [c for c in judgement.changes.values() if c.worse]
     worst = max(changes, key=lambda change: max(change.worse), default=None)
     if worst is None or all(round(w, 1) <= 0 for w in worst.worse):
-        return "no loss"
+        return "no loss on the test split"
     return f"{worst.words} against float32"
 
 

@@ -49,7 +49,7 @@ RIGHT = "backends that are within tolerance and whose main metric is not worse t
 def test_the_fastest_without_a_loss_is_recommended_with_its_figures() -> None:
     for worse in ([0.0], [-0.3, 0.0], [0.04, -2.0]):  # 0.04 is printed as 0.0
         assert recommend(THREE, judged("good", *worse), imported=False) == [
-            "Use native-int8: 0.97 µs a step and 24.8 kB of weights, no loss.",
+            "Use native-int8: 0.97 µs a step and 24.8 kB of weights, no loss on the test split.",
             f"Of the 3 {RIGHT}, it is the fastest, {ON}",
             ELSEWHERE,
         ]
@@ -58,7 +58,7 @@ def test_the_fastest_without_a_loss_is_recommended_with_its_figures() -> None:
 @pytest.mark.parametrize("verdict", ["good", "usable, not good"])
 def test_a_faster_one_with_a_loss_is_named_with_the_loss(verdict: str) -> None:
     assert recommend(THREE, judged(verdict, 0.06, 0.0), imported=False) == [
-        "Use native: 1.24 µs a step and 76.0 kB of weights, no loss.",
+        "Use native: 1.24 µs a step and 76.0 kB of weights, no loss on the test split.",
         f"Of the 2 {RIGHT}, it is the fastest, {ON}",
         "native-int8 takes 0.97 µs a step and 24.8 kB of weights, but it has +1.2 % RMSE against "
         "float32.",
@@ -99,7 +99,7 @@ def test_the_loss_of_an_imported_net_is_not_known() -> None:
 def test_a_difference_of_noise_is_none_and_fewer_bytes_decide() -> None:
     times = [speed(NATIVE, 121.0, 89280), speed(NATIVE_INT8, 126.9, 28864)]
     said = recommend(times, judged("good", 0.0), imported=False)
-    assert said[0] == "Use native-int8: 126.9 µs a step and 28.9 kB of weights, no loss."
+    assert said[0] == "Use native-int8: 126.9 µs a step and 28.9 kB of weights, no loss on the test split."
     assert said[1] == (
         f"Of the 2 {RIGHT}, it has the smallest weights among those within 5 % of the fastest, {ON}"
     )
