@@ -111,7 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("demo -o /proc/x", "/proc/x: can't be written: no file can be made in /proc"),
         (
             "demo -o ''",
-            ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, compared, ...",
+            ". has files that no demo made: a.csv, a.edge, a.onnx, a.toml, begun, ...",
         ),
         ("import nope.onnx -o x.edge", "nope.onnx: there is no such file"),
         ("import {folder}/a.onnx -o {folder}/a.onnx", "a.onnx is read, and would be replaced; nam"),

@@ -93,8 +93,8 @@ def test_the_errors_of_several_targets_are_said_of_each() -> None:
         "the RMSE of b is 100 (reset at each sequence: 200)."
     )
     assert carried_sentence(forecast.TASK, carried, reset).endswith(ADVICE)
-    assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b, the most of 2 targets,"
-    assert forecast.TASK.change(carried, reset) == "+0.0 % RMSE of a, the most of 2 targets,"
+    assert forecast.TASK.change(reset, carried) == "+100.0 % RMSE of b (the most of 2 targets)"
+    assert forecast.TASK.change(carried, reset) == "+0.0 % RMSE of a (the most of 2 targets)"
 
 
 def test_the_metrics_of_many_targets_are_few_columns() -> None:

@@ -221,7 +221,8 @@ def test_recordings_of_several_lengths_are_checked_as_others() -> None:
     for wrong in (np.nan, np.inf):
         with pytest.raises(ValueError, match="Input y contains"):
             net.fit(x, np.where(y == 3, wrong, y))
-    net.fit(np.array(x[::2]), y[::2])
+    net.fit(np.array(x[::2])[:, :, 0], y[::2])
     assert net.n_features_in_ == 3
     net.fit(x, y)  # which have no number of steps
+    assert not hasattr(net, "n_features_in_")
     assert net.predict(np.zeros((2, 7, 1))).shape == (2,)
