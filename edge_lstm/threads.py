@@ -159,9 +159,11 @@ class Threads:
         if not self.automatic:
             why = "[train] threads" if self._asked else "PyTorch's default"
             return self._asked or self.default, why
-        # Beside other work a single batch may take seconds, and meetings show it at once. Twice,
-        # because now and then a thread of an idle machine waits too.
-        waits = [self._meet(self.default) for _ in range(2)]
+        # Beside other work a single batch may take seconds, and meetings show it at once. If one
+        # does, once more, because now and then a thread of an idle machine waits too.
+        waits = [self._meet(self.default)]
+        if waits[0] > WAIT:
+            waits.append(self._meet(self.default))
         if min(waits) > WAIT:
             why = f"{self.default} wait up to {1e3 * max(waits):.2g} ms for each other"
             return 1, f"{why}: the machine has other work"
