@@ -99,7 +99,10 @@ def test_the_loss_of_an_imported_net_is_not_known() -> None:
 def test_a_difference_of_noise_is_none_and_fewer_bytes_decide() -> None:
     times = [speed(NATIVE, 121.0, 89280), speed(NATIVE_INT8, 126.9, 28864)]
     said = recommend(times, judged("good", 0.0), imported=False)
-    assert said[0] == "Use native-int8: 126.9 µs a step and 28.9 kB of weights, no loss on the test split."
+    assert (
+        said[0]
+        == "Use native-int8: 126.9 µs a step and 28.9 kB of weights, no loss on the test split."
+    )
     assert said[1] == (
         f"Of the 2 {RIGHT}, it has the smallest weights among those within 5 % of the fastest, {ON}"
     )
