@@ -11,6 +11,12 @@ from edge_lstm_runtime.files import check_file_writable
 
 from ..config.load import toml_value
 
+RECIPE = "the training configuration; or recipe:NAME, see `edge-lstm recipes`"
+
+
+def add_config(parser: argparse.ArgumentParser, words: str = RECIPE) -> None:
+    parser.add_argument("config", metavar="CONFIG.toml", type=Path, help=words)
+
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -11,7 +11,7 @@ from edge_lstm_runtime.errors import ConfigError
 
 from ..compare import compare
 from ..config.load import load_config
-from ._shared import add_changes, changes
+from ._shared import add_changes, add_config, changes
 
 GOES_ON = True  # the work is more than its output
 COMPARE_DESCRIPTION = """\
@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = COMPARE_DESCRIPTION
     parser.epilog = COMPARE_EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "config", metavar="CONFIG.toml", type=Path, help="the training configuration"
-    )
+    add_config(parser, "the training configuration")
     parser.add_argument("--agreement", action=_Moved, nargs=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "-o",

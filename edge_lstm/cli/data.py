@@ -10,7 +10,7 @@ from ..overview.facts import overview
 from ..overview.page import write_page
 from ..overview.scores import Score, scores
 from ..overview.words import lines
-from ._shared import add_changes, changes, check_page
+from ._shared import add_changes, add_config, changes, check_page
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
@@ -33,12 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "config",
-        metavar="CONFIG.toml",
-        type=Path,
-        help="the training configuration; or recipe:NAME, see `edge-lstm recipes`",
-    )
+    add_config(parser)
     parser.add_argument("--html", metavar="PAGE.html", type=Path, help="write a page with pictures")
     parser.add_argument(
         "--no-scores", action="store_true", help="leave the simple models out: nothing is fitted"

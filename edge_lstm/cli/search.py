@@ -15,7 +15,7 @@ from ..search.clock import read_bench
 from ..search.engines import ENGINES
 from ..search.run import Options, search
 from ..tasks.base import task_of
-from ._shared import add_changes, changes
+from ._shared import add_changes, add_config, changes
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = """\
@@ -48,9 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "config", metavar="CONFIG.toml", type=Path, help="the configuration to begin with"
-    )
+    add_config(parser, "the configuration to begin with")
     parser.add_argument(
         "-o",
         "--out",

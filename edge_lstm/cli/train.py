@@ -17,7 +17,7 @@ from ..tasks.base import task_of
 from ..training.folds import train_folds
 from ..training.tracking import check_trackers
 from ..training.train import train
-from ._shared import add_changes, changes
+from ._shared import add_changes, add_config, changes
 
 GOES_ON = True  # the work is more than its output
 DESCRIPTION = (
@@ -40,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "config",
-        metavar="CONFIG.toml",
-        type=Path,
-        help="the training configuration; or recipe:NAME, see `edge-lstm recipes`",
-    )
+    add_config(parser)
     parser.add_argument(
         "-o",
         "--out",

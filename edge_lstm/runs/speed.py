@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime.backends.base import Backend
-from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.backends.numpy import numpy_backend
-from edge_lstm_runtime.errors import BackendUnavailableError, TrainingError
+from edge_lstm_runtime.errors import TrainingError
 from edge_lstm_runtime.files import atomic_write, sealed_json
 from edge_lstm_runtime.inputs import as_samples
 from edge_lstm_runtime.session import Session
 
+from ..results.on_cpu import cpu_backend
 from ..results.run import load_run
 from ..training import checkpoint
 
@@ -54,11 +52,7 @@ def measure(path: Path) -> tuple[float, str]:
     NumPy if it takes no such network. Raises TrainingError, and DataError if the data is gone."""
     run = load_run(path)
     spec = run.spec
-    backend: Backend
-    try:
-        backend = NativeBackend(spec, run.weights)
-    except BackendUnavailableError:
-        backend = numpy_backend(spec, run.weights)
+    backend = cpu_backend(spec, run.weights)
     rows = as_samples(spec.inputs, max((s.x for s in run.splits.test), key=len))
     samples = [rows] if spec.whole else list(rows[:STEPS])
     runs = max(20, STEPS // len(rows)) if spec.whole else STEPS

@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime.backends.base import Backend
-from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.backends.registry import known_facts
 from edge_lstm_runtime.errors import BackendUnavailableError, ConfigError
 from edge_lstm_runtime.files import atomic_write
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.session import Session
 
+from ..results.on_cpu import cpu_backend
 from .costs import random_weights
 
 STEPS = 200  # of a round
@@ -65,7 +63,7 @@ class Here:
 def microseconds(spec: ModelSpec, number_format: str, samples: NDArray[Any]) -> float:
     """The median time of a step from raw sample to answer."""
     x = np.resize(samples.astype(spec.inputs.sample_dtype), (STEPS, samples.shape[1]))
-    session = Session(spec, _backend(spec, number_format))
+    session = Session(spec, cpu_backend(spec, random_weights(spec.network), number_format))
 
     def rounds() -> float:
         times = []
@@ -83,17 +81,6 @@ def microseconds(spec: ModelSpec, number_format: str, samples: NDArray[Any]) -> 
     measure = whole if spec.whole else rounds
     measure()  # warms the caches
     return 1e6 * statistics.median(measure() for _ in range(ROUNDS))
-
-
-def _backend(spec: ModelSpec, number_format: str) -> Backend:
-    """The C kernel, or NumPy if it isn't here. Raises BackendUnavailableError for int8 then."""
-    weights = random_weights(spec.network)
-    try:
-        return NativeBackend(spec, weights, number_format)
-    except BackendUnavailableError:
-        if number_format != "float32":
-            raise
-        return numpy_backend(spec, weights)
 
 
 @dataclasses.dataclass(frozen=True)

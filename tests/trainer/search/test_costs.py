@@ -19,23 +19,10 @@ from edge_lstm_export.c.block import c_network, model_bytes
 from edge_lstm_export.steps.quantize_native import of_run
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.model.npz import read_npz, write_npz
+from helpers.configs import DRAWN
 from helpers.specs import make_spec
 
-CLASSIFY = """
-[data]
-source = "csv"
-path = "data.csv"
-channels = ["a", "b"]
-label = "activity"
-group = "subject"
-[data.split]
-by = "group"
-[model]
-task = "classify"
-hidden_size = 32
-[train]
-epochs = 2
-"""
+CLASSIFY = DRAWN.replace("hidden_size = 6", "hidden_size = 32") + "epochs = 2\n"
 Configure = Callable[..., Config]
 
 
