@@ -96,7 +96,8 @@ def compared(training: Training, turns: int, seconds: float) -> Taken:
     for turn in range(turns):
         threads = Threads(None, measures=True)
         began = time.perf_counter()
-        number, _ = threads.choose(training._rehearse)
+        whole = training.config.train.epochs * len(training._batches)
+        number, _ = threads.choose(training._rehearse, whole)
         taken.chosen.append((number, time.perf_counter() - began))
         order = counts()
         for tried in order[turn % len(order) :] + order[: turn % len(order)]:

@@ -27,10 +27,13 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-WATCHED = 0.05  # seconds in which threads meet again and again
+WATCHED = 0.05  # seconds, at most, in which threads meet again and again
 WAIT = 0.005  # seconds: a meeting takes microseconds, unless a thread waits for a core
 SHARED = 32_768  # numbers: PyTorch gives each thread so many at least
-TURNS = 7  # batches that are measured with each number of threads
+TURNS = 7  # batches, at most, that are measured with each number of threads
+LEAST = 2  # and at least
+COST = 0.03  # of the training's time: what a choice may take
+FASTER = 0.95  # times one thread's batch: more threads win only by more than this
 SLOWER = 1.5  # times the fastest epoch: one that takes longer is slow
 SHARE = 0.05  # of the training's time: a further measurement waits until all of them took less
 
@@ -86,17 +89,18 @@ def one() -> Iterator[None]:
         _outside.reset(token)
 
 
-def longest_meeting(number: int) -> float:
+def longest_meeting(number: int, watched: float = WATCHED) -> float:
     """Seconds of the longest of many small steps that so many threads make together.
 
-    It leaves PyTorch with its number of threads.
+    watched: seconds in which they do, or until one step is longer than WAIT. It leaves PyTorch with
+    its number of threads.
     """
     work = torch.ones(number * SHARED)
     longest = 0.0
     with using(number):
         work.mul_(1.0)  # the threads start
         began = now = time.perf_counter()
-        while now < began + WATCHED:
+        while now < began + watched and longest <= WAIT:
             before = now
             work.mul_(1.0)
             now = time.perf_counter()
@@ -139,7 +143,7 @@ class Threads:
         *,
         measures: bool,
         clock: Callable[[], float] = time.perf_counter,
-        meet: Callable[[int], float] | None = None,
+        meet: Callable[[int, float], float] | None = None,
     ) -> None:
         self.default = default()
         self._asked = asked
@@ -154,44 +158,66 @@ class Threads:
         """Whether there is a choice."""
         return self._asked is None and self._measures and self.default > 1
 
-    def choose(self, rehearse: Callable[[], AbstractContextManager[Step]]) -> tuple[int, str]:
-        """The number of threads, and why it is this one. rehearse: see `rehearsal`."""
+    def choose(
+        self, rehearse: Callable[[], AbstractContextManager[Step]], batches: int
+    ) -> tuple[int, str]:
+        """The number of threads, and why it is this one.
+
+        rehearse: see `rehearsal`. batches: those that are left to train. The fewer and shorter they
+        are, the less is measured.
+        """
         if not self.automatic:
             why = "[train] threads" if self._asked else "PyTorch's default"
             return self._asked or self.default, why
+        began = self._clock()
+        with rehearse() as step:
+            chosen, why = self._choose(step, batches)
+        self._spent += self._clock() - began
+        return chosen, why
+
+    def _choose(self, step: Step, batches: int) -> tuple[int, str]:
+        single = min(self._batch(step, 1), self._batch(step, 1))  # libraries start in the first
+        allowed = COST * batches * single
         # Beside other work a single batch may take seconds, and meetings show it at once. If one
-        # does, once more, because now and then a thread of an idle machine waits too.
-        waits = [self._meet(self.default)]
-        if waits[0] > WAIT:
-            waits.append(self._meet(self.default))
+        # does, once more, because now and then a thread of an idle machine waits too. A short
+        # training has no time for another wait.
+        watched = min(WATCHED, allowed / 3)
+        waits = [self._meet(self.default, watched)]
+        if WAIT < waits[0] < allowed:
+            waits.append(self._meet(self.default, watched))
         if min(waits) > WAIT:
             why = f"{self.default} wait up to {1e3 * max(waits):.2g} ms for each other"
             return 1, f"{why}: the machine has other work"
-        began = self._clock()
-        with rehearse() as step:
-            times = self._measure(step)
-        self._spent += self._clock() - began
-        single = times[1]
-        many = times[self.default]
+        times = self._measure(step, allowed)
         # Waits are rare and long: they show in the mean, and often not in the median.
-        faster = median(many) < median(single) and mean(many) < mean(single)
+        faster = all(each(times[self.default]) < FASTER * each(times[1]) for each in (median, mean))
         chosen = self.default if faster else 1
         self._fastest = min(self._fastest, median(times[chosen]))
         return chosen, "a batch takes " + " and ".join(itertools.starmap(_figure, times.items()))
 
-    def _measure(self, step: Step) -> dict[int, list[float]]:
-        """Seconds of a batch by number of threads, in turns: other work then meets both alike."""
+    def _batch(self, step: Step, number: int) -> float:
+        """Seconds of a batch with so many threads."""
+        torch.set_num_threads(number)
+        began = self._clock()
+        step()
+        return self._clock() - began
+
+    def _measure(self, step: Step, allowed: float) -> dict[int, list[float]]:
+        """Seconds of a batch by number of threads, in turns: other work then meets both alike.
+
+        allowed: seconds, after which it ends if there were the fewest turns.
+        """
         times: dict[int, list[float]] = {1: [], self.default: []}
+        began = self._clock()
         for turn in range(1 + TURNS):
             for number, found in times.items():
-                torch.set_num_threads(number)
-                began = self._clock()
-                step()
-                found.append(self._clock() - began)
+                found.append(self._batch(step, number))
             if _lost(times):
                 break  # each further wait may take seconds
             if not turn:  # in the first turn libraries and threads start
                 times = {number: [] for number in times}
+            elif turn >= LEAST and self._clock() - began > allowed:
+                break
         return times
 
     def slow(self, seconds: list[float], batches: int) -> bool:

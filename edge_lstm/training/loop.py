@@ -198,7 +198,8 @@ class Training:
         progress = self.progress
         epoch = self.progress.epoch + 1
         if anew:
-            number, why = self.threads.choose(self._rehearse)
+            left = (self.config.train.epochs - progress.epoch) * len(self._batches)
+            number, why = self.threads.choose(self._rehearse, left)
             plural = "s" if number > 1 else ""
             self.reporter.line(f"{number} thread{plural} from epoch {epoch} on: {why}")
             if not progress.threads or number != progress.threads[-1]["threads"]:

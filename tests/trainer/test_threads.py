@@ -37,7 +37,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def at_once(number: int) -> float:  # noqa: ARG001
+LONG = 10**9  # batches of a training
+
+
+def at_once(number: int, watched: float) -> float:  # noqa: ARG001
     """The seconds of the longest meeting on an idle machine."""
     return 5e-5
 
@@ -72,10 +75,10 @@ class Rig:
         return self._now
 
 
-def chosen(one: list[float], many: list[float]) -> tuple[int, str, int]:
+def chosen(one: list[float], many: list[float], batches: int = LONG) -> tuple[int, str, int]:
     """The choice between 1 and 3 threads whose batches take so many seconds in turn.
 
-    Its reason, and how many batches three threads made.
+    batches: of the training. Also the choice's reason, and how many batches three threads made.
     """
     torch.set_num_threads(3)
     now = 0.0
@@ -88,7 +91,7 @@ def chosen(one: list[float], many: list[float]) -> tuple[int, str, int]:
         made += torch.get_num_threads() == 3
 
     threads = Threads(None, measures=True, clock=lambda: now, meet=at_once)
-    found = threads.choose(lambda: nullcontext(step))
+    found = threads.choose(lambda: nullcontext(step), batches)
     return (*found, made)
 
 
@@ -101,6 +104,18 @@ def test_the_faster_number_is_chosen() -> None:
     assert chosen([0.002], [0.0015]) == (3, told, 8)
     told = "a batch takes 2 ms (mean 2) with 1 and 2.1 ms (mean 2.1) with 3"
     assert chosen([0.002], [0.0021])[:2] == (1, told)
+
+
+def test_more_threads_win_by_more_than_a_twentieth() -> None:
+    assert chosen([0.002], [0.00191])[0] == 1
+    assert chosen([0.002], [0.00189])[0] == 3
+
+
+def test_the_choice_costs_a_small_part_of_a_short_training() -> None:
+    """Batches of 2 ms and 1.5 ms: a turn takes 3.5 ms. The first one starts the threads."""
+    assert chosen([0.002], [0.0015], batches=10)[::2] == (3, 3)  # two turns, at least
+    assert chosen([0.002], [0.0015], batches=250)[::2] == (3, 5)  # 15 ms may pass
+    assert chosen([0.002], [0.0015], batches=10_000)[::2] == (3, 8)
 
 
 def test_rare_long_waits_count() -> None:
@@ -123,42 +138,59 @@ def test_a_first_batch_that_is_far_slower_decides() -> None:
 def test_threads_that_wait_for_each_other_train_nothing() -> None:
     """A busy machine shows in a few meetings, before a batch is made that could take seconds."""
 
-    def choose(*longest: float) -> tuple[int, str]:
+    def choose(*longest: float, batches: int = LONG) -> tuple[int, str]:
         torch.set_num_threads(2)
         found = iter(longest)
+        now = 0.0
 
-        def meet(number: int) -> float:
+        def step() -> None:
+            nonlocal now
+            now += 0.001
+
+        def meet(number: int, watched: float) -> float:
             assert number == 2
+            assert watched == pytest.approx(0.05 if batches == LONG else 0.01)
             return next(found)
 
-        threads = Threads(None, measures=True, meet=meet)
-        return threads.choose(lambda: nullcontext(lambda: None))
+        threads = Threads(None, measures=True, clock=lambda: now, meet=meet)
+        return threads.choose(lambda: nullcontext(step), batches)
 
     why = "2 wait up to 52 ms for each other: the machine has other work"
     assert choose(0.034, 0.052) == (1, why)
     assert choose(0.0052, 0.0051)[0] == 1
     assert "batch" in choose(0.052, 0.0049)[1], "once may be by chance"
     assert "batch" in choose(0.00005)[1], "one is enough if none waits"
+    # A training of 1 s may give 0.03 s to the choice.
+    assert choose(0.02, 0.0049, batches=1000)[1].startswith("a batch takes")
+    assert choose(0.034, batches=1000)[1].startswith("2 wait up to 34 ms")
 
 
 def test_the_longest_meeting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of 15 steps takes 30 ms: the sixth."""
+    """The sixth step takes longer than the others."""
     torch.set_num_threads(1)
     now = 0.0
     steps = 0
+    longest = 0.004
 
     def multiply(work: torch.Tensor, factor: float) -> torch.Tensor:
         nonlocal now, steps
         assert torch.get_num_threads() == 3
         assert work.numel() >= 3 * 32_768, "or PyTorch gives it to fewer threads"
         steps += 1
-        now += {1: 9.0, 7: 0.03}.get(steps, 0.0015)
+        now += {1: 9.0, 7: longest}.get(steps, 0.0015)
         return work * factor
 
     monkeypatch.setattr(torch.Tensor, "mul_", multiply)
     monkeypatch.setattr("edge_lstm.threads.time.perf_counter", lambda: now)
+    assert longest_meeting(3) == pytest.approx(0.004)
+    assert steps == 33, "the first one starts the threads, and 32 take 0.05 s"
+    steps = 0
+    assert longest_meeting(3, 0.012) == pytest.approx(0.004)
+    assert steps == 8
+    steps = 0
+    longest = 0.03
     assert longest_meeting(3) == pytest.approx(0.03)
-    assert steps == 16, "the first one starts the threads, and 15 take 0.05 s"
+    assert steps == 7, "one long wait is enough"
     assert torch.get_num_threads() == 1
 
 
@@ -226,10 +258,10 @@ def test_nothing_is_measured_without_a_choice() -> None:
         raise AssertionError
 
     torch.set_num_threads(1)
-    assert Threads(None, measures=True).choose(never) == (1, "PyTorch's default")
+    assert Threads(None, measures=True).choose(never, LONG) == (1, "PyTorch's default")
     torch.set_num_threads(2)
-    assert Threads(None, measures=False).choose(never) == (2, "PyTorch's default")
-    assert Threads(4, measures=True).choose(never) == (4, "[train] threads")
+    assert Threads(None, measures=False).choose(never, LONG) == (2, "PyTorch's default")
+    assert Threads(4, measures=True).choose(never, LONG) == (4, "[train] threads")
     assert not Threads(4, measures=True).slow([1.0, 100.0], 10)
     assert not Threads(None, measures=False).slow([1.0, 100.0], 10)
 
@@ -247,9 +279,9 @@ def test_an_epoch_is_slow_beside_the_fastest_and_beside_the_measured_batches() -
         now += 0.1
 
     threads = Threads(None, measures=True, clock=lambda: now, meet=at_once)
-    threads.choose(lambda: nullcontext(step))  # which takes 16 batches of 0.1 s
+    threads.choose(lambda: nullcontext(step), LONG)  # which takes 18 batches of 0.1 s
     assert not threads.slow([1.4], 10)
-    assert not threads.slow([1.6, 1.6], 10)  # 1.6 s of measuring is more than a twentieth
+    assert not threads.slow([1.6, 1.6], 10)  # 1.8 s of measuring is more than a twentieth
     assert threads.slow([40.0], 10)
 
 
@@ -327,8 +359,9 @@ def test_measuring_changes_no_weight(
 
     monkeypatch.setattr(loop.Training, "_update", counted)
     run = train(configure(CLASSIFY, **SETTINGS), tmp_path / "measured", quiet=True)
-    # Two batches in an epoch, 16 in a measurement, or 14 after which many threads have lost.
-    assert made == 6 * 2 + 3 * (14 if threads == 1 else 16)
+    # Two batches in an epoch. In a measurement two for the time of one, and of each number one
+    # to start it and two that count, because the training is short.
+    assert made == 6 * 2 + 3 * (2 + 2 * 3)
     assert numbers(run) == numbers(expected) == [threads] * 6
     last: list[dict[str, Any]] = []
     for folder in ("fixed", "measured"):
