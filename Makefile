@@ -10,6 +10,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 # with packages that no lock names. Of torch the build for the CPU is taken if an index of pip's has it.
 # Python compiles a module when it is first imported: pip would compile all of them, for half of its time.
 LOCKED := -m pip install --require-hashes --no-deps --only-binary :all: --no-compile --requirement
+# Both distributions, the board's and the desktop's.
+EDITABLE := -m pip install --quiet --no-deps --no-build-isolation --editable ./deploy --editable .
 define environment
 	$(PYTHON) -m venv --clear $(1)
 	$(1)/bin/python $(LOCKED) lock/desktop.txt
@@ -39,11 +41,11 @@ help:
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
 
-.venv/ready: pyproject.toml $(wildcard lock/*.txt)
+.venv/ready: pyproject.toml deploy/pyproject.toml $(wildcard lock/*.txt)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"edge-lstm needs Python 3.10 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; run: make PYTHON=python3.11 ...")'
 	$(call environment,.venv)
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python hatch_build.py || echo "without it the backend 'native' is not here; numpy takes its place"
+	$(BIN)/python $(EDITABLE)
+	@$(BIN)/python deploy/hatch_build.py || echo "without it the backend 'native' is not here; numpy takes its place"
 	@touch $@
 
 .venv/tests: .venv/ready
@@ -51,8 +53,8 @@ help:
 	@touch $@
 
 # After a change of the source; without a compiler it says so, and everything else goes on.
-$(NATIVE)/libedge_lstm.so: $(wildcard $(NATIVE)/*.[ch]) hatch_build.py | .venv/ready
-	@$(BIN)/python hatch_build.py || true
+$(NATIVE)/libedge_lstm.so: $(wildcard $(NATIVE)/*.[ch]) deploy/hatch_build.py | .venv/ready
+	@$(BIN)/python deploy/hatch_build.py || true
 
 demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
@@ -84,7 +86,7 @@ lock: .venv/tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python lock/renew.py $(UV)
 
 wheels: .venv/ready
-	$(BIN)/python hatch_build.py wheels dist
+	$(BIN)/python deploy/hatch_build.py wheels dist
 	@ls -l dist/*.whl
 
 bench: .venv/tests
@@ -96,11 +98,11 @@ bench: .venv/tests
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/accuracy.py
 
-build/peers/ready: pyproject.toml $(wildcard lock/*.txt) benchmarks/requirements.txt
+build/peers/ready: pyproject.toml deploy/pyproject.toml $(wildcard lock/*.txt) benchmarks/requirements.txt
 	$(call environment,build/peers)
 	build/peers/bin/python $(LOCKED) lock/dev.txt
 	build/peers/bin/python $(LOCKED) benchmarks/requirements.txt
-	build/peers/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	build/peers/bin/python $(EDITABLE)
 	@touch $@
 
 bench-step: build/peers/ready

@@ -21,6 +21,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CONVERTER = ROOT / "export/edge_lstm_export/npu/rknn/requirements.txt"
@@ -59,6 +64,20 @@ def compiled(source: str, *options: str, asked: str = "", pins: str = "") -> lis
         return blocks(out.read_text("utf-8"))
 
 
+def requirements(project: Path, *extras: str) -> str:
+    """What a distribution of ours asks for, a line each. It may have extras of its own among them.
+
+    uv would look for edge-lstm-runtime, which is on no index.
+    """
+    told = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = list(told.get("dependencies", []))
+    for extra in extras:
+        for line in told["optional-dependencies"][extra]:
+            ours = re.fullmatch(rf"{told['name']}\[(.+)\]", line)
+            lines += requirements(project, *ours[1].split(",")).splitlines() if ours else [line]
+    return "\n".join(lines)
+
+
 def write(path: Path, content: Sequence[str]) -> None:
     """Under the comment that stands at the top of the file."""
     comment = re.match(r"(#.*\n)*", path.read_text("utf-8"))
@@ -73,15 +92,18 @@ def main(options: Sequence[str]) -> None:
     old = "".join(path.read_text("utf-8") for path in (desktop, dev, torch))
     options = ["--python-version", "3.10", *options]
     # Resolved together, so that one environment can have all; then the demo's share of it.
-    found = compiled("pyproject.toml", "--extra", "dev", *options, pins=old)
-    extras = ("--extra", "desktop", "--extra", "build", *options[:2])
-    of_demo = {pin(b)[0] for b in compiled("pyproject.toml", *extras, pins="".join(found))}
+    runtime = requirements(ROOT / "deploy")
+    asked = f"{runtime}\n{requirements(ROOT, 'dev')}"
+    found = compiled("-", *options, asked=asked, pins=old)
+    asked = f"{runtime}\n{requirements(ROOT, 'desktop', 'build')}"
+    of_demo = {pin(b)[0] for b in compiled("-", *options[:2], asked=asked, pins="".join(found))}
     write(torch, [b for b in found if _GPU.fullmatch(pin(b)[0])])
     others = [b for b in found if not _GPU.fullmatch(pin(b)[0])]
     write(desktop, [b for b in others if pin(b)[0] in of_demo])
     write(dev, [b for b in others if pin(b)[0] not in of_demo])
     old = board.read_text("utf-8") + desktop.read_text("utf-8")
-    write(board, compiled("pyproject.toml", "--extra", "npu", *options, pins=old))
+    asked = requirements(ROOT / "deploy", "npu")
+    write(board, compiled("-", *options, asked=asked, pins=old))
 
     version = next(v for name, v in map(pin, found) if name == "torch") + "+cpu"
     if [v for _, v in map(pin, blocks(cpu.read_text("utf-8")))] != [version]:

@@ -44,11 +44,17 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheels by platform: "manylinux2014_aarch64" and so on, and "any" without a library."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of every wheel, those of the runtime and the desktop's."""
     folder = tmp_path_factory.mktemp("dist")
     hatch_build.build_wheels(folder)
-    return {path.stem.split("-")[-1]: path for path in folder.iterdir()}
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheels(dist: Path) -> dict[str, Path]:
+    """The runtime's by platform: "manylinux2014_aarch64" and so on, "any" without a library."""
+    return {path.stem.split("-")[-1]: path for path in dist.glob("edge_lstm_runtime-*")}
 
 
 @pytest.fixture(scope="session")

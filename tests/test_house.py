@@ -56,8 +56,6 @@ LATE = {
     "uv": "optional: another one may be on the path",
     "fcntl": "not on every system",
     "importlib": "slow to load: metadata of packages, for a plug-in or an error alone",
-    "json": "at an error alone: a board takes a while to load it",
-    "urllib": "at an error alone: a board takes a while to load it",
     "difflib": "at an error alone: a board takes a while to load it",
     "tempfile": "slow to load: a board that writes no file does without",
     "ctypes": "slow to load: only answers of a library that prints need it",

@@ -1,4 +1,4 @@
-"""The source of this installation, for messages that say how to install an extra."""
+"""What this installation is, for messages that say how to install an extra."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from __future__ import annotations
 def pip_install(extra: str) -> str:
     """The command that adds one of edge-lstm's extras to this installation.
 
-    No package index has edge-lstm. So the command names the wheel or the clone that pip noted when
-    it installed edge-lstm (direct_url.json).
+    No package index has edge-lstm. If it is installed, pip needs its name alone: it keeps what is
+    there, from a wheel or a clone, and fetches the extra's packages. On a board, which has
+    edge-lstm-runtime alone, pip needs the folder of the wheels too.
     """
     import importlib.metadata  # here: slow to load on a board, and needed after an error only
-    import json
-    import urllib.parse
 
     try:
-        noted = importlib.metadata.distribution("edge-lstm").read_text("direct_url.json")
-        origin = json.loads(noted or "{}")
-    except (importlib.metadata.PackageNotFoundError, ValueError):  # a source folder on the path
-        origin = {}
-    url = urllib.parse.urlsplit(origin.get("url", ""))
-    if url.scheme != "file":
-        return f'pip install "WHEEL[{extra}]" with the path of edge-lstm\'s wheel'
-    editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
-    return f'pip install {editable}"{urllib.parse.unquote(url.path)}[{extra}]"'
+        importlib.metadata.distribution("edge-lstm")
+    except importlib.metadata.PackageNotFoundError:
+        return (
+            f'pip install --find-links FOLDER "edge-lstm[{extra}]" '
+            "with the folder of edge-lstm's wheels"
+        )
+    return f'pip install "edge-lstm[{extra}]"'

@@ -187,7 +187,7 @@ def test_the_pure_wheel_does_without_native(
     assert done.stderr == (
         "edge-lstm: error: the native library is not in this installation, which is the pure "
         "wheel or a source folder without it; install "
-        "the wheel for this board (docs/native.md), or run there: python hatch_build.py\n"
+        "the wheel for this board (docs/native.md), or run there: python deploy/hatch_build.py\n"
     )
     done = edge_lstm("run", bundle, "--input", "-", text=SAMPLE, project=machine.pure, npu=False)
     assert done.returncode == 0, done.stderr

@@ -94,7 +94,7 @@ def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
     assert metrics["test"]["accuracy"] > 0.9
     installed = (board / "edge-lstm").glob("lib/python3*/site-packages/*.dist-info")
     assert {path.name.split("-")[0] for path in installed} - {"pip", "setuptools"} == {
-        "edge_lstm",
+        "edge_lstm_runtime",
         "numpy",
     }
 
@@ -139,7 +139,7 @@ def test_each_way_to_install(clone: Path) -> None:
             board = clone.parent / "other-board"
             board.mkdir()
             machine = f"manylinux2014_{platform.machine()}"
-            run(f"cp dist/edge_lstm-*-{machine}.whl {shlex.quote(str(board))}", clone)
+            run(f"cp dist/edge_lstm_runtime-*-{machine}.whl {shlex.quote(str(board))}", clone)
             assert run(code, board).endswith(version)
             continue
         name = re.search(r"python3 -m venv (\S+)", code)

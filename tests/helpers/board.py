@@ -176,7 +176,7 @@ class Board:
 
 
 def build_wheel(architecture: Architecture, out: Path) -> Path:
-    """The wheel of this working tree for such a board, in the folder `out`."""
+    """This working tree's wheel of the runtime for such a board, in the folder `out`."""
     command = [
         sys.executable,
         "-m",
@@ -185,7 +185,7 @@ def build_wheel(architecture: Architecture, out: Path) -> Path:
         "--no-isolation",
         "--outdir",
         str(out),
-        str(PROJECT),
+        str(PROJECT / "deploy"),
     ]
     _run(command, variables={**os.environ, "EDGE_LSTM_WHEEL": architecture.platform})
     (path,) = out.glob("*.whl")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2]))  # hatch_build
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))  # hatch_build
 from helpers.c_build import HOST, build, run
 from helpers.paths import ROOT
 

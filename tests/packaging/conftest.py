@@ -1,4 +1,4 @@
-"""An environment with the wheel and NumPy alone: what a board has."""
+"""An environment with the runtime's wheel and NumPy alone: what a board has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,25 @@ from helpers.weights import random_weights
 @pytest.fixture(scope="session")
 def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh environment, with the wheel that has no library."""
-    folder = tmp_path_factory.mktemp("board")
+    python = with_numpy(tmp_path_factory.mktemp("board"))
+    pip(python, "--no-deps", "--no-index", str(wheels["any"]))
+    return python
+
+
+@pytest.fixture(scope="session")
+def desktop(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of one more, with the wheels of both distributions out of a folder."""
+    python = with_numpy(tmp_path_factory.mktemp("desktop"))
+    pip(python, "--no-index", "--find-links", str(dist), "edge-lstm")
+    return python
+
+
+def pip(python: Path, *arguments: str) -> None:
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *arguments], check=True)
+
+
+def with_numpy(folder: Path) -> Path:
+    """The Python of a fresh environment with NumPy as it is locked."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
     (folder / "numpy.txt").write_text(locked(["numpy"]), "utf-8")
@@ -28,19 +46,6 @@ def board(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     done = subprocess.run(numpy, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"NumPy can't be installed here, from no index: {done.stderr[-300:]}")
-    subprocess.run(
-        [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            str(wheels["any"]),
-        ],
-        check=True,
-    )
     return python
 
 

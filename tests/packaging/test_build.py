@@ -23,8 +23,9 @@ import hatch_build
 from hatch_build import CompileError
 from helpers.locks import locked
 from helpers.on_request import ON_REQUEST
+from helpers.paths import ROOT
 
-WITHOUT = "edge-lstm without its native kernel, so the runtime will use NumPy: "
+WITHOUT = "edge-lstm-runtime without its native kernel, so the runtime will use NumPy: "
 slow = pytest.mark.slow
 
 
@@ -91,13 +92,21 @@ def test_the_compiler_has_one_version() -> None:
 
     A wheel that names its platform asks for it, and an install from source never does.
     """
-    text = (hatch_build.ROOT / "pyproject.toml").read_text("utf-8")
+    text, runtime = (
+        (ROOT / folder / "pyproject.toml").read_text("utf-8") for folder in (".", "deploy")
+    )
     assert re.findall(r'"(ziglang[^"]*)"', text) == [hatch_build.ZIGLANG]
     assert locked(["ziglang"]).startswith(f"{hatch_build.ZIGLANG} \\\n")
     (required,) = re.findall(r"^requires = \[(.*)\]$", text, re.MULTILINE)
     assert f'{required}, "{hatch_build.ZIGLANG}"' in text, (
         "dev builds with the same backend as everybody"
     )
+    assert f"requires = [{required}]\n" in runtime
+
+
+def test_both_distributions_have_the_licence() -> None:
+    """The text lies twice: a distribution takes no file from outside of its folder."""
+    assert (ROOT / "deploy/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
 # --- whole builds, in a copy of the working tree ---
@@ -108,7 +117,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is in the repository or would be, in another folder and with other times."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=hatch_build.ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -117,9 +126,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no git repository here")
     root = tmp_path_factory.mktemp("copy") / "elsewhere"
     for name in filter(None, listed.stdout.split("\n")):
-        if (hatch_build.ROOT / name).exists():
+        if (ROOT / name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(hatch_build.ROOT / name, root / name)
+            shutil.copyfile(ROOT / name, root / name)
     return root
 
 
@@ -148,26 +157,25 @@ def pip(board: Path, folder: Path, *arguments: str | Path, **variables: str) -> 
 
 @ON_REQUEST  # all wheels are made a second time
 @slow
-def test_the_same_bytes_elsewhere(copy: Path, wheels: dict[str, Path], tmp_path: Path) -> None:
+def test_the_same_bytes_elsewhere(copy: Path, dist: Path, tmp_path: Path) -> None:
     """Another folder, other times, another umask, and a compiler that has nothing in its cache."""
     caches = {
         name: str(tmp_path / name) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     }
     old = os.umask(0o077)
     try:
-        done = run([sys.executable, "hatch_build.py", "wheels", tmp_path / "dist"], copy, **caches)
+        command = [sys.executable, "deploy/hatch_build.py", "wheels", tmp_path / "dist"]
+        done = run(command, copy, **caches)
     finally:
         os.umask(old)
     assert done.returncode == 0, done.stderr
-    again = {path.stem.split("-")[-1]: path for path in (tmp_path / "dist").iterdir()}
-    assert again.keys() == wheels.keys()
-    for platform, wheel in wheels.items():
-        with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again[platform]) as two:
+    again = {path.name: path for path in (tmp_path / "dist").iterdir()}
+    assert again.keys() == {path.name for path in dist.iterdir()}
+    for name, wheel in again.items():
+        with zipfile.ZipFile(dist / name) as one, zipfile.ZipFile(wheel) as two:
             assert one.namelist() == two.namelist()
-            assert [name for name in one.namelist() if one.read(name) != two.read(name)] == [], (
-                platform
-            )
-        assert wheel.read_bytes() == again[platform].read_bytes(), platform
+            assert [m for m in one.namelist() if one.read(m) != two.read(m)] == [], name
+        assert wheel.read_bytes() == (dist / name).read_bytes(), name
 
 
 @slow
@@ -175,7 +183,7 @@ def test_a_wheel_that_names_its_platform_has_its_library_or_fails(
     copy: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path]
-    done = run(command, copy, **{hatch_build.VARIABLE: "aarch64"})
+    done = run(command, copy / "deploy", **{hatch_build.VARIABLE: "aarch64"})
     assert done.returncode != 0
     assert (
         "edge-lstm: error: EDGE_LSTM_WHEEL=aarch64 is no platform; expected pure or one of "
@@ -188,8 +196,8 @@ def test_a_wheel_that_names_its_platform_has_its_library_or_fails(
 def test_an_editable_install_has_this_machines_library(
     copy: Path, board: Path, tmp_path: Path
 ) -> None:
-    library = copy / hatch_build.LIBRARY.relative_to(hatch_build.ROOT)
-    # Without --ignore-installed pip takes the board's own edge-lstm away, prefix or not.
+    library = copy / hatch_build.LIBRARY.relative_to(ROOT)
+    # Without --ignore-installed pip takes the board's own away, prefix or not.
     install = [
         "-m",
         "pip",
@@ -200,7 +208,7 @@ def test_an_editable_install_has_this_machines_library(
         "--prefix",
         tmp_path,
         "--editable",
-        ".",
+        "./deploy",
     ]
     with_compiler = pip(board, copy, *install)
     if shutil.which("cc"):
@@ -216,13 +224,17 @@ def test_an_editable_install_has_this_machines_library(
 @slow
 def test_from_the_sdist_as_on_a_board(copy: Path, board: Path, tmp_path: Path) -> None:
     """pip builds with cc, or without a library if there is no cc. It fetches no compiler."""
-    done = run(
-        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path], copy
-    )
-    assert done.returncode == 0, done.stderr
-    (sdist,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        assert not [name for name in archive.getnames() if name.endswith(".so")]
+    build = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path]
+    for folder in (copy, copy / "deploy"):
+        done = run(build, folder)
+        assert done.returncode == 0, done.stderr
+    sdist, desktop = sorted(tmp_path.glob("*.tar.gz"), key=lambda path: path.stat().st_size)
+    for path in (sdist, desktop):
+        with tarfile.open(path) as archive:
+            names = archive.getnames()
+        assert not [name for name in names if name.endswith(".so")]
+        top = path.name.removesuffix(".tar.gz")
+        assert {f"{top}/LICENSE", f"{top}/README.md", f"{top}/pyproject.toml"} <= set(names)
     (tmp_path / "bin").mkdir()
     for path in (os.environ["PATH"], str(tmp_path / "bin")):
         pure = shutil.which("cc", path=path) is None

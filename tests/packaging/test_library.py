@@ -13,6 +13,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 import hatch_build
+from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 MAX_KB = 160  # x86-64 has three kernels of every type of layer
@@ -109,5 +110,5 @@ def test_memory(elf: Any) -> None:
 
 
 def test_nothing_of_the_machine_that_built_it(content: bytes, elf: Any) -> None:
-    assert str(hatch_build.ROOT).encode() not in content
+    assert str(ROOT).encode() not in content
     assert not {s.name for s in elf.iter_sections()} & {".symtab", ".debug_info"}

@@ -1,4 +1,4 @@
-"""The built wheel: what is in it, and that it works beside NumPy alone."""
+"""The built wheels: what is in them, and that the runtime's works beside NumPy alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -19,13 +20,11 @@ import hatch_build
 from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
-PACKAGES = {
-    "edge_lstm": ROOT,
-    "edge_lstm_export": ROOT / "export",
-    "edge_lstm_runtime": ROOT / "deploy",
-}
-INFO = f"edge_lstm-{edge_lstm_runtime.__version__}.dist-info"
-MAX_KB = 1200  # all three packages and the libraries of one platform
+VERSION = edge_lstm_runtime.__version__
+INFO = f"edge_lstm_runtime-{VERSION}.dist-info"
+DESKTOP_INFO = f"edge_lstm-{VERSION}.dist-info"
+NATIVE = "edge_lstm_runtime/native"
+MAX_KB = 300  # what a board installs beside NumPy
 CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
@@ -39,6 +38,25 @@ def on_board(
     )  # fmt: skip
 
 
+def said_by(python: Path, verb: str) -> str:
+    """The one line of a verb that can't run there."""
+    done = on_board(python, verb)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def missing(python: Path, command: str, *options: str) -> str:
+    """The package that pip lacks for a command of a message, if no index has any."""
+    asked = [str(python), "-m", *shlex.split(command), "--dry-run", "--no-index", *options]
+    done = subprocess.run(
+        asked, capture_output=True, text=True, env={**CLEAN, "PIP_FIND_LINKS": ""}, check=False
+    )
+    found = re.search(r"No matching distribution found for ([\w-]+)", done.stderr)
+    assert found, done.stderr
+    return found[1]
+
+
 @pytest.fixture(scope="module", params=[*hatch_build.PLATFORMS, "any"])
 def platform(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -47,6 +65,11 @@ def platform(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def wheel(wheels: dict[str, Path], platform: str) -> Path:
     return wheels[platform]
+
+
+@pytest.fixture(scope="module")
+def for_desktop(dist: Path) -> Path:
+    return dist / f"edge_lstm-{VERSION}-py3-none-any.whl"
 
 
 def names(wheel: Path) -> list[str]:
@@ -61,16 +84,18 @@ def test_size(wheel: Path) -> None:
 
 
 def test_name_and_version(wheel: Path, platform: str) -> None:
-    assert wheel.name == f"edge_lstm-{edge_lstm_runtime.__version__}-py3-none-{platform}.whl"
+    assert wheel.name == f"edge_lstm_runtime-{VERSION}-py3-none-{platform}.whl"
     with zipfile.ZipFile(wheel) as archive:
         lines = archive.read(f"{INFO}/WHEEL").decode().splitlines()
     assert f"Tag: py3-none-{platform}" in lines
     assert f"Root-Is-Purelib: {'true' if platform == 'any' else 'false'}" in lines
 
 
-def test_record(wheel: Path) -> None:
+@pytest.mark.parametrize("name", [INFO, DESKTOP_INFO])
+def test_record(name: str, dist: Path) -> None:
+    wheel = next(dist.glob(name.replace(".dist-info", "-*.whl")))
     with zipfile.ZipFile(wheel) as archive:
-        rows = [line.split(",") for line in archive.read(f"{INFO}/RECORD").decode().splitlines()]
+        rows = [line.split(",") for line in archive.read(f"{name}/RECORD").decode().splitlines()]
         assert sorted(name for name, *_ in rows) == sorted(archive.namelist())
         for name, digest, size in rows:
             content = archive.read(name)
@@ -104,7 +129,7 @@ def test_pip_takes_the_right_one_of_all(
         *options,
         "--dest",
         str(tmp_path),
-        "edge-lstm",
+        "edge-lstm-runtime",
     ]
     subprocess.run(command, check=True)
     assert [path.name for path in tmp_path.iterdir()] == [expected.name]
@@ -118,59 +143,76 @@ def test_auditwheel_agrees(wheels: dict[str, Path], machine: str) -> None:
     assert f'platform tag: "manylinux_2_17_{machine}"' in " ".join(done.stdout.split()), done.stderr
 
 
-def test_exactly_the_three_packages(wheel: Path, platform: str) -> None:
-    found = names(wheel)
-    assert {name.split("/")[0] for name in found} == {*PACKAGES, INFO, "edge_lstm_command.py"}
-    for package, root in PACKAGES.items():
-        assert f"{package}/__init__.py" in found
-        assert f"{package}/py.typed" in found
-        files = [
-            p
-            for p in (root / package).rglob("*")
-            if p.is_file()
-            and "__pycache__" not in p.parts
-            and not p.name.startswith(hatch_build.LIBRARY.name)
-        ]
-        library = (
-            {hatch_build.IN_WHEEL, hatch_build.IN_WHEEL + hatch_build.SUM}
-            if package == "edge_lstm_runtime" and platform != "any"
-            else set()
-        )
-        assert {name for name in found if name.startswith(f"{package}/")} == {
-            p.relative_to(root).as_posix() for p in files
-        } | library
-
-
-def test_data_files_licence_and_entry_points(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        found = archive.namelist()
-        for suffix in (".toml", ".txt", ".j2"):
-            assert any(
-                name.startswith("edge_lstm_export/") and name.endswith(suffix) for name in found
-            ), f"no {suffix} file of export"
-        assert b"Apache License" in archive.read(f"{INFO}/licenses/LICENSE")
-        points = archive.read(f"{INFO}/entry_points.txt").decode()
-        metadata = archive.read(f"{INFO}/METADATA").decode()
-    assert "edge-lstm = edge_lstm_command:main" in points
-    assert "rknn-sim = edge_lstm_export.npu.rknn.sim" in points.splitlines()
-    assert re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE) == ["numpy>=1.24"]
-    assert "Requires-Python: >=3.10" in metadata
-    assert set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE)) == {
-        "train",
-        "export",
-        "desktop",
-        "npu",
-        "keras",
-        "tflite",
-        "search",
-        "ray",
-        "mlflow",
-        "wandb",
-        "docs",
-        "notebooks",
-        "build",
-        "dev",
+def sources(package: Path) -> set[str]:
+    """The files of a package, from its parent's folder."""
+    return {
+        p.relative_to(package.parent).as_posix()
+        for p in package.rglob("*")
+        if p.is_file()
+        and "__pycache__" not in p.parts
+        and not p.name.startswith(hatch_build.LIBRARY.name)
     }
+
+
+def c_sources() -> set[str]:
+    return {p.name for p in (ROOT / "deploy" / NATIVE).glob("*.[ch]")}
+
+
+def test_the_runtime_is_in_it_without_its_c(wheel: Path, platform: str) -> None:
+    c = {f"{NATIVE}/{name}" for name in c_sources() - {"layers.h"}}
+    library = {hatch_build.IN_WHEEL, hatch_build.IN_WHEEL + hatch_build.SUM}
+    expected = sources(ROOT / "deploy/edge_lstm_runtime") - c | {"edge_lstm_command.py"}
+    expected |= set() if platform == "any" else library
+    assert {"edge_lstm_runtime/__init__.py", "edge_lstm_runtime/py.typed"} <= expected
+    assert {name for name in names(wheel) if not name.startswith(INFO)} == expected
+
+
+def test_the_rest_is_in_the_desktops_with_the_c(for_desktop: Path) -> None:
+    c = {f"edge_lstm_export/c/kernel/{name}" for name in c_sources()}
+    expected = sources(ROOT / "edge_lstm") | sources(ROOT / "export/edge_lstm_export") | c
+    assert {"edge_lstm/py.typed", "edge_lstm_export/py.typed"} <= expected
+    assert {"edge_lstm_export/c/kernel/edge_lstm.c", "edge_lstm_export/c/kernel/tiles.h"} <= c
+    assert {name for name in names(for_desktop) if not name.startswith(DESKTOP_INFO)} == expected
+    with zipfile.ZipFile(for_desktop) as archive:
+        for name in sorted(c_sources()):
+            packed = archive.read(f"edge_lstm_export/c/kernel/{name}")
+            assert packed == (ROOT / "deploy" / NATIVE / name).read_bytes(), name
+        for suffix in (".toml", ".txt", ".j2"):
+            assert any(name.endswith(suffix) for name in archive.namelist()), suffix
+
+
+def told(wheel: Path, info: str) -> tuple[str, str]:
+    """What a wheel says of itself: METADATA, and its entry points. It has the licence."""
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"Apache License" in archive.read(f"{info}/licenses/LICENSE")
+        metadata = archive.read(f"{info}/METADATA").decode()
+        assert "Requires-Python: >=3.10" in metadata
+        return metadata, archive.read(f"{info}/entry_points.txt").decode()
+
+
+def needed(metadata: str) -> list[str]:
+    return re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE)
+
+
+def extras(metadata: str) -> set[str]:
+    return set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE))
+
+
+def test_what_the_runtimes_says(wheel: Path) -> None:
+    metadata, points = told(wheel, INFO)
+    assert needed(metadata) == ["numpy>=1.24"]
+    assert extras(metadata) == {"npu"}
+    assert points.split("\n\n") == ["[console_scripts]\nedge-lstm = edge_lstm_command:main\n"]
+
+
+def test_what_the_desktops_says(for_desktop: Path) -> None:
+    metadata, points = told(for_desktop, DESKTOP_INFO)
+    assert needed(metadata) == [f"edge-lstm-runtime=={VERSION}"]
+    assert extras(metadata) == {
+        "train", "export", "desktop", "keras", "tflite", "search", "ray", "mlflow", "wandb", "docs",
+        "notebooks", "build", "dev",
+    }  # fmt: skip
+    assert points == "[edge_lstm.backends]\nrknn-sim = edge_lstm_export.npu.rknn.sim\n"
 
 
 def test_nothing_but_numpy_is_there(board: Path) -> None:
@@ -182,12 +224,12 @@ def test_nothing_but_numpy_is_there(board: Path) -> None:
         env=CLEAN,
     )
     assert {p["name"] for p in json.loads(done.stdout)} - {"pip", "setuptools"} == {
-        "edge-lstm",
+        "edge-lstm-runtime",
         "numpy",
     }
 
 
-# "auto" reads the facts of rknn-sim, the wheel's own plug-in, and nothing that is not there.
+# "auto" reads the facts of rknn-sim, the desktop's own plug-in, and nothing that is not there.
 PLUG_IN = ["edge_lstm_export"] + [
     f"edge_lstm_export.npu{name}"
     for name in (
@@ -202,8 +244,14 @@ PLUG_IN = ["edge_lstm_export"] + [
 ]
 
 
-@pytest.mark.parametrize(("backend", "loaded"), [("numpy", []), ("auto", PLUG_IN)])
-def test_import_and_stream(board: Path, bundle: Path, backend: str, loaded: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("where", "backend", "loaded"),
+    [("board", "numpy", []), ("board", "auto", []), ("desktop", "auto", PLUG_IN)],
+)
+def test_import_and_stream(
+    where: str, backend: str, loaded: list[str], bundle: Path, request: pytest.FixtureRequest
+) -> None:
+    board = request.getfixturevalue(where)
     script = (
         "import sys, edge_lstm_runtime as rt\n"
         "with rt.load(sys.argv[1]).session(sys.argv[2]) as s: y = s.step([0.5, 1.5]); "
@@ -241,7 +289,8 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
     done = on_board(board, "check", bundle)
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["numpy"]
-    for name in ("onnx", "rknn ", "rknn-sim"):
+    assert "rknn-sim" not in done.stderr, "which comes with the desktop's"
+    for name in ("onnx", "rknn "):
         assert re.search(rf"^{name} *not here: ", done.stderr, re.MULTILINE), name
 
 
@@ -249,41 +298,33 @@ def test_check_everything_says_what_is_not_here(board: Path, bundle: Path) -> No
     ("verb", "extra"),
     [("train", "train"), ("export", "export"), ("demo", "export"), ("lint", "export")],
 )
-def test_desktop_verbs_name_the_exact_command(
-    board: Path, wheels: dict[str, Path], verb: str, extra: str
-) -> None:
-    done = on_board(board, verb)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    message, command = done.stderr.split("; run: ")
+def test_desktop_verbs_name_the_exact_command(desktop: Path, verb: str, extra: str) -> None:
+    """pip understands it: it takes what is installed, and lacks the extra's packages alone."""
+    message, command = said_by(desktop, verb).split("; run: ")
     assert re.fullmatch(
         rf"edge-lstm: error: \S+, which `edge-lstm {verb}` needs, is not installed", message
     )
-    assert command == f'pip install "{wheels["any"]}[{extra}]"\n'
+    assert command == f'pip install "edge-lstm[{extra}]"'
+    assert missing(desktop, command) in {"aeon", "holidays", "lightning-fabric", "jinja2"}
 
 
-def test_what_needs_no_package_runs(board: Path) -> None:
-    assert on_board(board, "targets").stdout.startswith("target")
-    assert on_board(board, "converter").returncode == 0
-
-
-def test_the_command_is_one_that_pip_understands(board: Path, wheels: dict[str, Path]) -> None:
-    """It finds the wheel and its extra. It is not given the packages themselves."""
-    asked = [
-        str(board),
-        "-m",
-        "pip",
-        "install",
-        "--dry-run",
-        "--no-index",
-        f"{wheels['any']}[train]",
-    ]
-    done = subprocess.run(
-        asked, capture_output=True, text=True, env={**CLEAN, "PIP_FIND_LINKS": ""}, check=False
+def test_a_board_names_the_desktops_command(board: Path, dist: Path) -> None:
+    line = said_by(board, "train")
+    message, command = line.split("; to train and export, run: ")
+    assert message == (
+        "edge-lstm: error: argument VERB: there is no 'train'; expected one of bench, check, "
+        "generate, info, run; see `edge-lstm --help`"
     )
-    assert re.search(r"No matching distribution found for \S+; extra == .train.", done.stderr), (
-        done.stderr
-    )
+    command, folder = command.split(" with ")
+    assert folder == "the folder of edge-lstm's wheels"
+    assert command == 'pip install --find-links FOLDER "edge-lstm[desktop]"'
+    assert f"To train and export: {command}" in on_board(board, "--help").stdout
+    assert missing(board, command.replace("FOLDER", str(dist))) in {"aeon", "holidays", "jinja2"}
+
+
+def test_what_needs_no_package_runs(desktop: Path) -> None:
+    assert on_board(desktop, "targets").stdout.startswith("target")
+    assert on_board(desktop, "converter").returncode == 0
 
 
 def test_help_and_version_need_nothing(board: Path) -> None:

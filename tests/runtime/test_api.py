@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -72,48 +70,23 @@ def test_error_tree_is_drawn_at_the_top_of_its_file() -> None:
     assert sorted(drawn) == sorted(TREE)
 
 
-ORIGINS = {
-    "a wheel": (
-        {"url": "file:///home/me/my%20files/edge_lstm-0.1.0-py3-none-any.whl", "archive_info": {}},
-        'pip install "/home/me/my files/edge_lstm-0.1.0-py3-none-any.whl[train]"',
-    ),
-    "a clone": (
-        {"url": "file:///home/me/edge-lstm", "dir_info": {"editable": True}},
-        'pip install -e "/home/me/edge-lstm[train]"',
-    ),
-    "a folder": (
-        {"url": "file:///home/me/edge-lstm", "dir_info": {}},
-        'pip install "/home/me/edge-lstm[train]"',
-    ),
-    "somewhere else": (None, 'pip install "WHEEL[train]" with the path of edge-lstm\'s wheel'),
+INSTALLED = {
+    "edge_lstm": 'pip install "edge-lstm[train]"',  # a desktop: pip keeps what is installed
+    "edge_lstm_runtime": 'pip install --find-links FOLDER "edge-lstm[train]" '
+    "with the folder of edge-lstm's wheels",  # a board, or a source folder
 }
 
 
-@pytest.mark.parametrize(("origin", "command"), ORIGINS.values(), ids=ORIGINS)
-def test_a_missing_dependency_names_the_wheel_or_the_clone(
-    origin: dict[str, Any] | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "command"), INSTALLED.items(), ids=INSTALLED)
+def test_a_missing_dependency_names_the_command(
+    name: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "edge_lstm-0.1.0.dist-info"
+    info = tmp_path / f"{name}-0.1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: edge-lstm\nVersion: 0.1.0\n")
-    if origin:
-        (info / "direct_url.json").write_text(json.dumps(origin))
-    monkeypatch.syspath_prepend(tmp_path)
-    assert (
-        str(rt.MissingDependencyError("torch", "train"))
-        == f"torch is not installed; run: {command}"
-    )
-
-
-def test_a_missing_dependency_of_a_source_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # edge-lstm is installed nowhere
-    said = (
-        'torch is not installed; run: pip install "WHEEL[train]" '
-        "with the path of edge-lstm's wheel"
-    )
-    assert str(rt.MissingDependencyError("torch", "train")) == said
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # nothing else is installed
+    said = str(rt.MissingDependencyError("torch", "train"))
+    assert said == f"torch is not installed; run: {command}"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 FACTS = Facts(
     "float32",
-    needs="the native library: the wheel for this machine, or `python hatch_build.py` "
+    needs="the native library: the wheel for this machine, or `python deploy/hatch_build.py` "
     "in a source folder (docs/native.md)",
     libraries=(str(native.LIBRARY),),
 )

@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import MissingDependencyError
+from ..errors import ConfigError, MissingDependencyError
+from ..installed import pip_install
 from ..version import __version__
 from ._fault import in_one_line
 from ._output import Output, streams
@@ -104,13 +105,19 @@ def _run(arguments: list[str], out: Output, stop: Stop) -> int:
 
 
 def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
+    board = not any(verb.extra for verb in known.values())  # edge-lstm-runtime is here alone
     lines = "\n".join(f"  {name:<11}{verb.summary}" for name, verb in known.items())
     parser = Parser(
         "edge-lstm",
         description="From sensor data to a verified compact recurrent net on an embedded board.",
         epilog=(
             f"verbs:\n{lines}\n\n{CODES}\n\n"
-            "`edge-lstm VERB --help` explains one. Start with: edge-lstm demo"
+            "`edge-lstm VERB --help` explains one. "
+            + (
+                f"To train and export: {pip_install('desktop')}"
+                if board
+                else "Start with: edge-lstm demo"
+            )
         ),
     )
     parser.add_argument("--version", action="version", version=f"edge-lstm {__version__}")
@@ -119,7 +126,12 @@ def _top_level(arguments: list[str], known: dict[str, Verb]) -> int:
     if not arguments:
         parser.print_help()
         return 2
-    parser.parse_args(arguments)
+    try:
+        parser.parse_args(arguments)
+    except ConfigError as e:
+        if board:
+            raise ConfigError(f"{e}; to train and export, run: {pip_install('desktop')}") from e
+        raise
     return 2
 
 

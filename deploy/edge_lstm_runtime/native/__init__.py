@@ -212,7 +212,7 @@ def library() -> ctypes.CDLL:
         raise BackendUnavailableError(
             "the native library is not in this installation, which is the pure wheel or a source "
             "folder without it; install the wheel for this board (docs/native.md), or run there: "
-            "python hatch_build.py"
+            "python deploy/hatch_build.py"
         )
     try:
         _check_sum()
@@ -221,7 +221,8 @@ def library() -> ctypes.CDLL:
     except (OSError, AttributeError) as e:  # cut off, for another processor, or another library
         raise BackendUnavailableError(
             f"the native library {LIBRARY.name} can't be loaded here: {e}; install the wheel for "
-            "this board again (docs/native.md), or in a source folder run: python hatch_build.py"
+            "this board again (docs/native.md), or in a source folder run: "
+            "python deploy/hatch_build.py"
         ) from e
     return found
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def render(
         "initial": initial.astype(np.float32).tolist() if initial.any() else [],
         "sound": sound_tables(front_end) if front_end else None,
     }
-    native = files("edge_lstm_runtime") / "native"
+    native = _kernel()
     kernel = (*KERNEL, *(f"src/{name}.c" for name in types), *(FRONT_END if front_end else ()))
     kernel += TRANSFORMS if derived else ()
     texts = {path: (native / path.split("/")[1]).read_text("utf-8") for path in kernel}
@@ -185,6 +186,13 @@ def render(
     }
     contents[INFO] = json.dumps(info, indent=1, allow_nan=False).encode() + b"\n"
     return contents
+
+
+def _kernel() -> Path:
+    """The folder with the kernel's sources: beside this file in a wheel, else the runtime's."""
+    here = Path(__file__)
+    packed = here.with_name("kernel")
+    return packed if packed.is_dir() else here.parents[3] / "deploy/edge_lstm_runtime/native"
 
 
 def _place(path: str, prefix: str) -> str:

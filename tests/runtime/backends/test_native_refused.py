@@ -131,8 +131,8 @@ except rt.BackendUnavailableError as e:
 
 def test_no_library(tmp_path):
     assert (
-        "install the wheel for this board (docs/native.md), or run there: python hatch_build.py"
-        in fails_with(tmp_path, None)
+        "install the wheel for this board (docs/native.md), or run there: "
+        "python deploy/hatch_build.py" in fails_with(tmp_path, None)
     )
 
 
@@ -168,7 +168,7 @@ def test_a_checksum_that_is_none(tmp_path, stated):
 def test_no_checksum(tmp_path):
     said = fails_with(tmp_path, native.LIBRARY.read_bytes())
     assert "its checksum, libedge_lstm.so.sha256, is not beside it; install the wheel" in said
-    assert "or in a source folder run: python hatch_build.py" in said
+    assert "or in a source folder run: python deploy/hatch_build.py" in said
 
 
 FLIPS = """

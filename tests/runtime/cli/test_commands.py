@@ -236,7 +236,7 @@ def test_info_names_the_native_kernel_or_why_there_is_none(
         "\nnative    not here: the native library is not in this installation, which is the pure "
         "wheel or a source folder" in out
     )
-    assert "(docs/native.md), or run there: python hatch_build.py\n" in out
+    assert "(docs/native.md), or run there: python deploy/hatch_build.py\n" in out
 
 
 # --- what is not installed ---

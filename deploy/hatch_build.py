@@ -1,7 +1,7 @@
 """Compiles the native kernel for this machine or any board, into the wheel or the working tree.
 
-    python hatch_build.py                  # native/libedge_lstm.so of the runtime, for this machine
-    python hatch_build.py wheels FOLDER    # every wheel there is
+    python deploy/hatch_build.py                  # native/libedge_lstm.so here, for this machine
+    python deploy/hatch_build.py wheels FOLDER    # every wheel there is, of both distributions
 
 As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL:
 
@@ -11,6 +11,8 @@ As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL
     manylinux2014_...    a platform of PLATFORMS, by ziglang
 
 An editable install compiles into the working tree.
+
+For the desktop's distribution it says which version of the runtime that needs: its own.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 from packaging.tags import platform_tags
 
 ROOT = Path(__file__).parent
-NATIVE = ROOT / "deploy/edge_lstm_runtime/native"
+NATIVE = ROOT / "edge_lstm_runtime/native"
 LIBRARY = NATIVE / "libedge_lstm.so"
 IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
 SUM = ".sha256"  # ends the name of the file with a library's checksum, which lies beside it
@@ -206,7 +209,8 @@ def compile_in_place() -> None:
 
 def build_wheels(out: Path) -> None:
     """Make every wheel. Raises CompileError."""
-    for platform in (*PLATFORMS, "pure"):
+    project = ROOT.parent  # the desktop's, which is pure
+    for platform, folder in [*((p, ROOT) for p in (*PLATFORMS, "pure")), ("pure", project)]:
         variables = {**os.environ, VARIABLE: platform}
         _run(
             [
@@ -217,7 +221,7 @@ def build_wheels(out: Path) -> None:
                 "--no-isolation",
                 "--outdir",
                 str(out),
-                str(ROOT),
+                str(folder),
             ],
             None,
             variables,
@@ -267,7 +271,7 @@ class NativeHook(BuildHookInterface[Any]):
             if platform:
                 self.app.abort(f"edge-lstm: error: {e}")
             self.app.display_warning(
-                f"edge-lstm without its native kernel, so the runtime will use NumPy: {e}"
+                f"edge-lstm-runtime without its native kernel, so the runtime will use NumPy: {e}"
             )
             return
         build_data["force_include"][str(library)] = IN_WHEEL
@@ -278,6 +282,13 @@ class NativeHook(BuildHookInterface[Any]):
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         if folder := getattr(self, "_folder", None):
             folder.cleanup()
+
+
+class RuntimeHook(MetadataHookInterface):
+    """The hook that hatchling calls for what edge-lstm depends on."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        metadata["dependencies"] = [f"edge-lstm-runtime=={metadata['version']}"]
 
 
 def main(arguments: Sequence[str]) -> None:
