@@ -124,7 +124,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "import {folder}/nets/a.keras -o {folder}/out.edge",
             "a.keras: can't be read: File is not a zip fi",
         ),
-        ("import {folder}/nets/a.nam -o {folder}/out.edge", "a.nam: can't be read: Expecting value"),
+        (
+            "import {folder}/nets/a.nam -o {folder}/out.edge",
+            "a.nam: can't be read: Expecting value",
+        ),
         (
             "import {folder}/nets/a.pt2 -o {folder}/out.edge",
             "a.pt2: is damaged, or no file of torch.export",
