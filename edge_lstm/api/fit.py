@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import weakref
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_lstm_runtime.errors import ConfigError, TrainingError
+from edge_lstm_runtime.errors import ConfigError, DataError, TrainingError
 
 from ..config.load import config_of
 from ..config.schema import Config
@@ -20,7 +21,7 @@ from ..results.run import Run
 from ..tasks import TASKS
 from ..training import checkpoint
 from ..training.train import train
-from .keys import Key, keyed, nested
+from .keys import Key, keyed, nested, said
 from .material import Material, of_frame, of_recordings
 
 # Of `fit`, if nothing else is given.
@@ -138,7 +139,7 @@ def _config(material: Material, settings: Mapping[str, Any], folder: Path) -> Co
     if ("model", "layers") in keys:
         usual.pop(("model", "hidden_size"), None)
     fixed: dict[Key, str] = {("data", "source"): material.source, ("model", "task"): material.task}
-    told = {key: f"fit({key[-1]}=...)" for key in keys}
+    told = {key: f"fit({said(key[-1])}=...)" for key in keys}
     return config_of(nested({**fixed, **usual, **keys}), folder, told)
 
 
@@ -158,7 +159,7 @@ def _folder(out: str | Path | None, material: Material, *, resume: bool) -> Iter
             raise TrainingError(f"{folder}: has a file {taken[0]}; name another folder")
     try:
         yield folder
-    except BaseException:
+    except BaseException as e:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
         elif not (folder / checkpoint.CONFIG).exists():
@@ -167,7 +168,16 @@ def _folder(out: str | Path | None, material: Material, *, resume: bool) -> Iter
             for made in new:
                 with contextlib.suppress(OSError):  # not there, or not empty
                     made.rmdir()
+        if isinstance(e, DataError) and (said := _of_caller(str(e), folder)) != str(e):
+            raise DataError(said) from e
         raise
+
+
+def _of_caller(message: str, folder: Path) -> str:
+    """With the caller's data named, and not the file that it is kept in."""
+    of_array = rf"{re.escape(str(folder / 'data.npz'))}, sequence (\d+)"
+    message = re.sub(of_array, r"x[\1]", message)
+    return message.replace(str(folder / "data.parquet"), "the data")
 
 
 def _write(material: Material, folder: Path, *, resume: bool) -> None:

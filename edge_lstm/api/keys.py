@@ -44,8 +44,13 @@ def keyed(settings: Mapping[str, Any], source: str, task: str) -> dict[Key, Any]
                 f"fit({name}=...): is {value!r}; expected a dict of its keys, as of [{name}]"
             )
         else:
-            raise ConfigError(f"fit({name}=...): {_unknown(name, [*homes, *SECTIONS], task)}")
+            raise ConfigError(f"fit({said(name)}=...): {_unknown(name, [*homes, *SECTIONS], task)}")
     return found
+
+
+def said(name: str) -> str:
+    """The keyword that `fit` takes for the key."""
+    return "target" if name == "targets" else name
 
 
 def nested(keys: Mapping[Key, Any]) -> dict[str, Any]:

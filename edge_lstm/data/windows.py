@@ -63,6 +63,12 @@ def on_scale(spec: ModelSpec, values: Float64) -> Float64:
     return np.where(units > 0, to_scale(values, np.maximum(units, SMALLEST)), values)
 
 
+def logarithmic(spec: ModelSpec) -> bool:
+    """Whether a channel is learned on a logarithmic scale, so its error has no raw unit."""
+    scaling = spec.answer.scaling(spec.inputs)
+    return scaling is not None and scaling.units is not None
+
+
 def _later(spec: ModelSpec, x: Float64, steps: NDArray[np.int64]) -> Float64:
     """(T, O) each output's channel so many steps later, NaN outside. steps: (O,)"""
     rows = np.arange(len(x))[:, None] + steps

@@ -31,12 +31,14 @@ DASHES = ("-", "--", ":", "-.")
 DATES = (1e8, 1e10)
 LARGEST = 14.0  # inches, of a side of the confusion
 ANOMALY_FIGURE = "anomaly.png"
+RAW = "raw units"
 
 
-def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
+def plot_curves(history: Sequence[Mapping[str, float]], *, logarithmic: bool = False) -> Figure:
     """The loss, the metrics of the validation split and the learning rate, over the epochs.
 
-    history: the rows of history.csv.
+    history: the rows of history.csv. logarithmic: whether their errors are on the logarithmic scale
+    on which the network learns, and not in raw units.
     """
     metrics = [key for key in history[0] if key.startswith("val_") and key != "val_loss"]
     epochs = [row["epoch"] for row in history]
@@ -59,7 +61,8 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     legend_below(axes[0])
     for ax, key in zip(axes[1:], metrics, strict=False):
         ax.plot(epochs, [row[key] for row in history], color=VALIDATION, marker=marker)
-        title = _with_unit(key.removeprefix("val_"))
+        unit = "logarithmic scale" if logarithmic else RAW
+        title = _with_unit(key.removeprefix("val_"), unit)
         label_axes(ax, f"Validation {title}", "epoch", title)
     axes[-1].plot(epochs, [row["learning_rate"] for row in history], color=TRAIN, marker=marker)
     label_axes(axes[-1], "Learning rate", "epoch", "learning rate")
@@ -195,8 +198,8 @@ def plot_compact(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _with_unit(metric: str) -> str:
-    return title_of(metric) + (" (raw units)" if metric in IN_UNITS else "")
+def _with_unit(metric: str, unit: str = RAW) -> str:
+    return title_of(metric) + (f" ({unit})" if metric in IN_UNITS else "")
 
 
 def line_style(k: int) -> dict[str, Any]:

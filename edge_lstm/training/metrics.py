@@ -49,7 +49,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, model: CompactNet) -> dict[str, float]:
-        """val_loss and the task's metrics: errors in raw units, or NRMSE of several targets."""
+        """val_loss and the task's metrics: errors as learned, or NRMSE of several targets."""
         model.eval()
         size = self._spec.output_size
         device = self._fabric.device

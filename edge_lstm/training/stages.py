@@ -17,6 +17,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.common import PruneConfig, QuantizeConfig
 from ..config.sections import TrainConfig
 from ..data.recordings import Splits
+from ..data.windows import logarithmic
 from ..network import CompactNet
 from ..results import plots
 from . import checkpoint
@@ -103,6 +104,8 @@ def train_stage(training: Training, stage: Stage, *, resume: bool) -> Training:
     except TrainingError as e:
         raise TrainingError(f"{stage.what}: {e}") from e
     if fabric.is_global_zero and tuning.reporter.figures:
-        plots.save_figure(plots.plot_curves(tuning.progress.history), out / "curves.png")
+        scale = logarithmic(stage.spec)
+        curves = plots.plot_curves(tuning.progress.history, logarithmic=scale)
+        plots.save_figure(curves, out / "curves.png")
     fabric.barrier()
     return tuning

@@ -76,9 +76,11 @@ class StepClassTally(ClassTally):
 
 
 class NumberTally(Tally):
-    """Errors of numbers at each step, in raw units, or the NRMSE if there are several targets.
+    """Errors of numbers at each step, or the NRMSE if there are several targets.
 
-    scale   (O,) raw units, by which the network's outputs are multiplied
+    They are in raw units, or on the logarithmic scale on which the network learns.
+
+    scale   (O,) in the same units, by which the network's outputs are multiplied
     spread  (targets,) the standard deviation of each one's truth if there are several, because
             these have no common unit. None if there is one
     points  the outputs that are measured. The others are quantiles beside them

@@ -37,6 +37,7 @@ from ..data.load import load_data, make_spec
 from ..data.recordings import Float64, let_go_of, shuffled
 from ..data.remembered import remembered
 from ..data.season import with_season
+from ..data.windows import logarithmic
 from ..overview.short import amounts, classes_in_words
 from ..results import alarms, plots
 from ..results.metrics import CARRIED, evaluate
@@ -372,7 +373,9 @@ def _finish(
     if rows:
         metrics["compact"] = rows
         _draw(training, "compact.png", lambda: plots.plot_compact(rows))
-    _draw(training, "curves.png", lambda: plots.plot_curves(training.progress.history))
+    history = training.progress.history
+    scale = logarithmic(spec)
+    _draw(training, "curves.png", lambda: plots.plot_curves(history, logarithmic=scale))
     task = task_of(spec)
     _draw(
         training,

@@ -88,18 +88,20 @@ def check_samples(formats: Mapping[str, Sequence[str]], *, synthetic: bool) -> N
 
 
 def check_paths(run: object, out: Path, inputs: Iterable[Path] = ()) -> None:
-    """run: of `export_run`. out: the bundle. inputs: files that are read. Raises TrainingError if
-    there is no such run, and ConversionError if the bundle or its report can't be written, or would
-    replace one of the inputs.
+    """run: of `export_run`. out: the bundle, NAME.edge. inputs: files that are read. Raises
+    TrainingError if there is no such run, and ConversionError if the bundle has another ending, or
+    if it or its report can't be written, or would replace one of the inputs.
     """
-    if out.suffix == ".html":
-        raise ConversionError(f"{out} would be its own report; expected a bundle's name, NAME.edge")
-    _check_writable(out)  # first: "." and "/" have no name that could end in .html
+    _check_writable(out)  # first: "." and "/" have no name that could have an ending
     _check_writable(out.with_suffix(".html"))
     for path in inputs:
         for written in (out, out.with_suffix(".html")):
             if written.exists() and path.exists() and written.samefile(path):
                 raise ConversionError(f"{written} is read, and would be replaced; name another -o")
+    if out.suffix != ".edge":  # by which other commands know a bundle
+        raise ConversionError(
+            f"{out}: is no bundle's name; expected NAME.edge, such as {out.with_suffix('.edge')}"
+        )
     if isinstance(run, str | os.PathLike):
         check_is_run(Path(run))
 

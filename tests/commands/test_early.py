@@ -98,7 +98,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export {folder}/run -o {folder}/run", "can't write {folder}/run: Is a directory"),
         ("export {folder}/run -o ''", "can't write .: Is a directory"),
         ("export {folder}/run -o /", "can't write /: Is a directory"),
-        ("export {folder}/run -o x.html", "x.html would be its own report; expected a bundle's"),
+        ("export {folder}/run -o x.html", "x.html: is no bundle's name; expected NAME.edge, such"),
+        ("export {folder}/run -o x.txt", "x.txt: is no bundle's name; expected NAME.edge, such as"),
+        ("export {folder}/run -o x", "x: is no bundle's name; expected NAME.edge, such as x.edge"),
+        ("export {folder}/run -o x.EDGE", "x.EDGE: is no bundle's name; expected NAME.edge, such"),
         ("export nope --target c -o x", "nope: there is no such folder"),
         (
             "export nope --target c -o /",
@@ -107,6 +110,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export {folder}/run --target c -o /proc/x", "can't write /proc/x: no file can be made"),
         ("inspect nope", "nope: there is no such folder; expected the folder of a training run"),
         ("inspect {folder}/run --input nope.csv", "--input nope.csv: there is no such file"),
+        ("inspect {folder}/run -o x.txt", "-o x.txt: expected a name like page.html"),
         ("inspect {folder}/run -o /proc/x.html", "can't write /proc/x.html: no file can be made"),
         ("demo -o /proc/x", "/proc/x: can't be written: no file can be made in /proc"),
         (
@@ -115,18 +119,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ("import nope.onnx -o x.edge", "nope.onnx: there is no such file"),
         ("import {folder}/a.onnx -o {folder}/a.onnx", "a.onnx is read, and would be replaced; nam"),
-        ("import {folder}/a.onnx -o {folder}/out", "a.onnx: is truncated, or no ONNX file"),
+        ("import {folder}/a.onnx -o {folder}/out.edge", "a.onnx: is truncated, or no ONNX file"),
         (
-            "import {folder}/nets/a.keras -o {folder}/out",
+            "import {folder}/nets/a.keras -o {folder}/out.edge",
             "a.keras: can't be read: File is not a zip fi",
         ),
-        ("import {folder}/nets/a.nam -o {folder}/out", "a.nam: can't be read: Expecting value"),
         (
-            "import {folder}/nets/a.pt2 -o {folder}/out",
+            "import {folder}/nets/a.nam -o {folder}/out.edge",
+            "a.nam: can't be read: Expecting value",
+        ),
+        (
+            "import {folder}/nets/a.pt2 -o {folder}/out.edge",
             "a.pt2: is damaged, or no file of torch.export",
         ),
         (
-            "import {folder}/nets/a.tflite -o {folder}/out",
+            "import {folder}/nets/a.tflite -o {folder}/out.edge",
             "a.tflite: is no .tflite file: it doesn't b",
         ),
         ("lint nope.onnx --target rk3588 --scheme fp16", "can't read nope.onnx: No such file"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
@@ -24,7 +26,6 @@ WANTED = (
     r"(.*[_ ])?(target|demand|load|sales|consumption|count|power|energy|price|value|output)",
     r"(.*[_ ])?(temp|temperature|level|flow|pressure|speed)",
 )
-TRAIN = 0.7  # of the rows, by which a period is found
 MANY = 4  # targets, unless the user says more
 AHEAD = 12  # steps
 OTHERS = 12  # columns beside the targets, whose changes are inputs too
@@ -48,15 +49,22 @@ class ForecastPlan(Plan):
         return "the samples are characters" if facts.section.characters else ""
 
     def drafts(self, facts: Facts, ask: Ask, name: str) -> Iterator[Draft]:
-        for rich in (True, False):
-            yield from self._drafts(facts, ask, name, rich=rich)
-            ask = Ask(yes=True)  # all was asked
+        for rich, split in itertools.product((True, False), [*splits(facts, whole=False)]):
+            made = self._draft(facts, ask, name, split, rich=rich)
+            yield made
+            if not ask.yes:  # all was asked, once
+                said = made.values()["model"]
+                answers = {key: said[key] for key in ("targets", "horizon")}
+                stated = dataclasses.replace(facts.stated, **answers)
+                facts = dataclasses.replace(facts, stated=stated)
+                ask = Ask(yes=True)
 
-    def _drafts(self, facts: Facts, ask: Ask, name: str, *, rich: bool) -> Iterator[Draft]:
-        targets, why = self._targets(facts, ask)
-        series = [_part(facts, target) for target in targets]
+    def _draft(self, facts: Facts, ask: Ask, name: str, split: Table, *, rich: bool) -> Draft:
+        share = _share(split)
+        targets, why = self._targets(facts, ask, share)
+        series = [_part(facts, target, share) for target in targets]
         repeats = _season(series)
-        every = repeats.every if repeats and repeats.every < facts.longest * TRAIN / 3 else None
+        every = repeats.every if repeats and repeats.every < facts.longest * share / 3 else None
         horizon, reason = self._horizon(facts, ask, every)
         farthest = horizon if isinstance(horizon, int) else max(horizon)
         data: dict[str, Key] = {}
@@ -97,8 +105,7 @@ class ForecastPlan(Plan):
             "refit": Key(True, "on training and validation together: the latest is the likest"),
         }
         parts = {"model": model | self.more(), "train": train, "augment": {"noise": Key(0.2)}}
-        for split in splits(facts, whole=False):
-            yield draft(facts, split, parts, data, tables, _of_plans(facts))
+        return draft(facts, split, parts, data, tables, _of_plans(facts))
 
     def more(self) -> dict[str, Key]:
         """Further keys of [model]."""
@@ -127,11 +134,12 @@ class ForecastPlan(Plan):
         why = f"with {', '.join(others)} a linear forecast's error on validation is {change}"
         return fewer.with_key("data", "channels", Key(kept, why))
 
-    def _targets(self, facts: Facts, ask: Ask) -> tuple[list[str], str]:
+    def _targets(self, facts: Facts, ask: Ask, share: float) -> tuple[list[str], str]:
         if facts.stated.targets:
             return [*facts.stated.targets], "as you said"
         able = [c for c in facts.channels if c not in facts.finding.known]
-        able = [c for c in able if len(np.unique(_part(facts, c))) > 2] or able or [*facts.channels]
+        changing = [c for c in able if len(np.unique(_part(facts, c, share))) > 2]
+        able = changing or able or [*facts.channels]
         found, why = able[:MANY], "the first columns of numbers"
         if len(able) <= MANY:
             why = "the only column" if len(able) == 1 else "all columns of numbers"
@@ -166,11 +174,16 @@ def _of_plans(facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _part(facts: Facts, target: str) -> Float64:
-    """The training rows of the longest recording. (T,)"""
+def _share(split: Table) -> float:
+    """Of the rows of a recording, those of training: they come first."""
+    held_out: float = sum(split.keys[part].value for part in ("val", "test") if part in split.keys)
+    return 1 - held_out
+
+
+def _part(facts: Facts, target: str, share: float) -> Float64:
+    """The training rows of the longest recording. (T,) share: of its rows."""
     able = [r for r in facts.recordings if r.part != "test"]
     longest = max(able, key=lambda r: len(r.x))
-    share = 1.0 if facts.finding.given else TRAIN
     if target not in facts.channels:
         return np.zeros(0)
     column: Float64 = longest.x[

@@ -59,6 +59,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.input is not None and not arguments.input.is_file():
         raise ConfigError(f"--input {arguments.input}: there is no such file; expected a recording")
     if out:
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise ConfigError(f"-o {out}: expected a name like page.html")
         try:
             check_file_writable(out)
         except OSError as e:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_lstm.data.windows import logarithmic
 from edge_lstm.results.metrics import IN_UNITS, NAMED, titled
 from edge_lstm.results.plots import plot_curves
 from edge_lstm.results.sizes import sentence
@@ -184,7 +185,10 @@ def _by_recording(
 def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
     figures = {}
     if work.run.history:
-        figures["curves"] = ("Training", plot_curves(work.run.history))
+        figures["curves"] = (
+            "Training",
+            plot_curves(work.run.history, logarithmic=logarithmic(work.spec)),
+        )
     task = task_of(work.spec)
     metrics = work.metrics[work.base]
     drawn = task.draw(work.spec, work.run.splits.test, work.answers, metrics)

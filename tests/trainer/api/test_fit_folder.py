@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import edge_lstm as el
@@ -313,3 +314,18 @@ def test_a_wrong_dict_is_told_in_one_line(
         el.train({**VALUES, **change}, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_value_is_told_of_the_callers_data() -> None:
+    """And not of the temporary file that keeps it."""
+    bad = np.random.default_rng(0).normal(size=(20, 20, 2))
+    bad[3, 4, 1] = np.inf
+    with pytest.raises(DataError, match=r"^x\[3\]: column 'channel_1', row 5: the value is inf; "):
+        el.fit(bad, ["a", "b"] * 10, epochs=1, quiet=True, figures=False)
+    frame = pl.DataFrame({"users": [1.0, np.inf, *range(98)]})
+    with pytest.raises(DataError, match=r"^the data: column 'users', row 2: the value is inf; "):
+        el.fit(frame, target="users", horizon=1, epochs=1, quiet=True, figures=False)
+    with pytest.raises(ConfigError, match=r"^fit\(target=\.\.\.\): \[model\] targets"):
+        el.fit(frame, target=["users", "users"], horizon=1, quiet=True)
+    with pytest.raises(ConfigError, match=r"^fit\(target=\.\.\.\): is for task"):
+        el.fit(bad, ["a", "b"] * 10, target="u", quiet=True)

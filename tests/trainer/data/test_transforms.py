@@ -14,7 +14,7 @@ import pytest
 from edge_lstm import Config, load_config, load_data, train
 from edge_lstm.data.calendars import holiday_table, zone_table
 from edge_lstm.data.load import make_spec
-from edge_lstm.data.windows import last_values
+from edge_lstm.data.windows import last_values, logarithmic
 from edge_lstm.results.answers import answers
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime.backends.numpy import NumpyBackend
@@ -149,6 +149,7 @@ def test_it_learns_on_the_log_scale_and_answers_in_raw_units(configure: Configur
     splits = load_data(config)
     spec = make_spec(config, splits)
     task = task_of(spec)
+    assert logarithmic(spec)
     (log,) = [t for t in spec.inputs.transforms if isinstance(t, Log)]
     x = splits.train[0].x
     truth = np.log1p(x[1:, 0] / log.units[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edge_lstm.guess.ask import Ask
 from edge_lstm.guess.guessed import Guessed, guessed
 from edge_lstm.guess.names import named, parts
 from edge_lstm.guess.roles import Stated
+from edge_lstm.guess.tasks import forecast
 from edge_lstm.tasks import TASKS
 from edge_lstm_runtime.errors import ConfigError, DataError
 from edge_lstm_runtime.feeds import wav
@@ -160,6 +162,35 @@ def test_the_test_file_tells_no_season(tmp_path: Path) -> None:
     assert init(write(tmp_path / "noise", files)).config.data.season is None
     files["train.csv"] = files["test.csv"]
     assert init(write(tmp_path / "tone", files)).config.data.season == 25
+
+
+def test_each_split_tells_its_own_season(tmp_path: Path) -> None:
+    """The first 45 % are noise: with much held out, nothing repeats in the training rows."""
+    rng = np.random.default_rng(0)
+    noise = [f"{v:.3f}" for v in rng.normal(size=900)]
+    tone = [f"{np.sin(i * 2 * np.pi / 25):.3f}" for i in range(1100)]
+    files: dict[str, str | bytes] = {"v.csv": "\n".join(["v", *noise, *tone])}
+    facts = init(write(tmp_path / "data", files)).facts
+    found = {}
+    for draft in forecast.PLAN.drafts(facts, Ask(yes=True), "forecast"):
+        values = draft.values()["data"]
+        found[values["split"]["val"]] = values.get("season")
+    assert found == {0.15: 25, 0.2: None, 0.3: None, 0.1: 25, 0.34: None}
+
+
+def test_answers_hold_for_each_draft(tmp_path: Path) -> None:
+    """They are asked once, and a later draft has them too."""
+    lines = "\n".join(["v,w", *(f"{i % 7},{i % 5}" for i in range(400))])
+    facts = init(write(tmp_path / "data", {"v.csv": lines})).facts
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    ask = Ask(yes=False, lines=Terminal("w\n3\n"), out=io.StringIO())
+    models = [d.values()["model"] for d in forecast.PLAN.drafts(facts, ask, "forecast")]
+    assert len(models) == 10
+    assert all((m["targets"], m["horizon"]) == (["w"], 3) for m in models)
 
 
 def test_the_columns_that_all_files_have(tmp_path: Path) -> None:

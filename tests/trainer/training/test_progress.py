@@ -106,6 +106,16 @@ def texts(figure: Figure) -> set[str]:
     }
 
 
+def test_curves_name_the_scale_of_their_errors() -> None:
+    rows = [
+        {"epoch": 1.0, "train_loss": 1.0, "val_loss": 1.0, "val_mae": 0.5, "learning_rate": 0.1}
+    ]
+    assert "Validation MAE (raw units)" in texts(plots.plot_curves(rows))
+    said = texts(plots.plot_curves(rows, logarithmic=True))
+    assert "Validation MAE (logarithmic scale)" in said
+    assert not any("raw units" in text for text in said)
+
+
 def test_figures_have_titles_and_axes(tmp_path: Path) -> None:
     curves = plots.plot_curves([ROW, {**ROW, "epoch": 2.0, "train_loss": 0.4}])
     assert {"Loss", "epoch", "Validation accuracy", "Learning rate"} <= texts(curves)
