@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from .digest import sha256
 from .errors import ConfigError
 
 _SEAL = b"\nedge-lstm sha256 "  # then 64 digits and a newline: the end of a sealed file
@@ -179,7 +179,7 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
+    return sha256(content).encode()
 
 
 @contextlib.contextmanager

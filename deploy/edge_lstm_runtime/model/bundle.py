@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import math
@@ -34,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kinds
+from ..digest import sha256
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
 from ..shown import counted, is_plain
@@ -104,7 +104,7 @@ class Bundle:
         names = ("weights.npz", *self.spec.network.members)
         weights = [self.manifest["members"][name]["sha256"] for name in names]
         facts = json.dumps([self.manifest["spec"], *weights], sort_keys=True)
-        return np.frombuffer(hashlib.sha256(facts.encode()).digest()[:16], np.uint8)
+        return np.frombuffer(bytes.fromhex(sha256(facts.encode()))[:16], np.uint8)
 
     def absent(self, name: str) -> str:
         """Why there is no member or backend of this name, as a sentence."""
@@ -181,10 +181,6 @@ class Bundle:
                 f"expected int64 of at least 1 each, {steps} in all"
             )
         return lengths
-
-
-def sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def write_bundle(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
+from .. import log
 from ..backends.artifacts import pick_artifact, steps_at_once
 from ..backends.base import Backend
 from ..backends.registry import known_facts, open_backend
@@ -34,7 +34,6 @@ from .limit import Opened, TookTooLongError, within
 ROUNDS = 7
 ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
 _Named = tuple[str, str | None]  # a backend, and the artifact that it runs
-_log = logging.getLogger("edge_lstm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +110,7 @@ def choose_backend(
         try:
             taken = _open(bundle, known.backend, known.artifact, streams)
         except BackendError as e:
-            _log.info(
+            log.info(
                 "%s was the fastest here and is not right any more: %s",
                 label(known.backend, known.artifact),
                 e,
