@@ -169,7 +169,11 @@ def unsealed_json(data: bytes) -> Any:
     if not (isinstance(digest, str) and len(digest) == 64 and len(last) == len(_KEY)):
         return values
     del values[last]
-    if last != _KEY or digest != _digest(_json(values).encode()).decode():
+    as_written = data.removesuffix(f',\n  "{_KEY}": "{digest}"\n}}\n'.encode()) + b"\n}"
+    if last != _KEY or digest not in (
+        sha256(text)
+        for text in (as_written, _json(values).encode())  # the second takes longer
+    ):
         raise ValueError("the values do not have the sha256 that was written with them")
     return values
 
