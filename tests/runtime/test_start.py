@@ -60,7 +60,7 @@ def test_a_step_loads_what_it_needs(board: Path, backend: str) -> None:
     assert set(imported) - standard == ours, "a name is imported when it is first used"
     assert {"edge_lstm_runtime.session", "pathlib"} <= set(loaded)
     assert NEVER & set(loaded) == set()
-    assert shape == [3]
+    assert shape == [4]
 
 
 def test_each_public_name_is_found_and_listed() -> None:
