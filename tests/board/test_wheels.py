@@ -60,6 +60,7 @@ def desktop(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Arrays:
 def test_numpy_is_all_that_is_imported(python: OnBoard, machine: Machine) -> None:
     script = (
         "import platform, sys, edge_lstm_runtime as rt, importlib.util as u\n"
+        "for name in rt.__all__: getattr(rt, name)\n"
         "print(platform.machine(), sys.platform, *sorted({m.split('.')[0] for m in sys.modules} & "
         "{'numpy', 'rknnlite'}))\n"
         "print([n for n in ('torch', 'onnx', 'onnxruntime', 'pydantic', 'rknnlite') if "

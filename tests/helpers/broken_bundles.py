@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_lstm_runtime import BundleError, read_bundle
-from edge_lstm_runtime.model.bundle import sha256
+from edge_lstm_runtime.digest import sha256
 from helpers.specs import make_spec
 
 SMALL = make_spec(channels=1, hidden=1, outputs=2)

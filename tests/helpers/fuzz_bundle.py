@@ -31,7 +31,8 @@ with atheris.instrument_imports(include=["edge_lstm_runtime"]):
     import edge_lstm_runtime as rt
     from edge_lstm_runtime.backends.reference import reference
     from edge_lstm_runtime.backends.registry import open_backend
-    from edge_lstm_runtime.model.bundle import _pack, sha256
+    from edge_lstm_runtime.digest import sha256
+    from edge_lstm_runtime.model.bundle import _pack
     from edge_lstm_runtime.model.npz import write_npz
     from edge_lstm_runtime.native import LIBRARY, kernels
     from helpers.specs import make_spec, samples

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import log
 from ..errors import BackendError
 from ..model.spec import ModelSpec
 from .base import CLOSED, Backend, State, WholeSequence
 from .numpy import NumpyBackend, numpy_backend
-
-_log = logging.getLogger("edge_lstm")
 
 
 class ChunkBackend(Backend):
@@ -39,7 +37,7 @@ class ChunkBackend(Backend):
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         if not self._said:
-            _log.info(
+            log.info(
                 "this converted model takes %d steps at a time; single steps are computed by NumPy",
                 self.at_once,
             )
@@ -96,7 +94,7 @@ class SequenceBackend(WholeSequence):
         if len(features) == self.at_once:
             return self._converted.run(features)
         if not self._said:
-            _log.info(
+            log.info(
                 "this converted model takes sequences of %d steps; one of %d is computed by NumPy",
                 self.at_once,
                 len(features),

@@ -26,7 +26,7 @@ from ..verify.check import artifacts
 from ._output import Output
 
 if TYPE_CHECKING:
-    from ..load import Model
+    from ..loading import Model
     from ..model.bundle import Bundle
     from ..session import Session
 

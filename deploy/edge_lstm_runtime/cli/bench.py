@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
-from ..load import load
+from ..loading import load
 from ..model.bundle import Bundle
 from ..verify.auto import choose_backend
 from ..verify.bench import LEGEND, head, measure, row

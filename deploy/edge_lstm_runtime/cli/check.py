@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, BackendUnavailableError
 from ..feeds.lines import recordings
-from ..load import load
+from ..loading import load
 from ..shown import in_a_line
 from ..verify.check import NOT_USABLE, Check, check_backend, verdict_of
 from ..verify.golden import answered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..generate import generate
-from ..load import load
+from ..generating import generate
+from ..loading import load
 from ..tasks import text_tasks
 from ._shared import add_bundle, open_named, own_stdout
 

@@ -11,7 +11,7 @@ from ..backends.registry import known_facts
 from ..errors import BackendUnavailableError
 from ..inputs.characters import Characters
 from ..inputs.text import STANDARD
-from ..load import load
+from ..loading import load
 from ..model.measured import read_measured
 from ..shown import in_a_line
 from ._shared import add_bundle

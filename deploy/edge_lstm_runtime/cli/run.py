@@ -15,7 +15,7 @@ from ..feeds.blocks import Blocks
 from ..feeds.source import STDIN, Source, unreadable
 from ..feeds.wav_file import WavFile
 from ..inputs import sound_of
-from ..load import load
+from ..loading import load
 from ..shown import counted
 from ._shared import (
     add_bundle,

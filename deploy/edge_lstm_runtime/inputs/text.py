@@ -7,10 +7,8 @@ on means the same to the model on a board.
 from __future__ import annotations
 
 import codecs
-import csv
 import dataclasses
 import functools
-import gzip
 import io
 import math
 import operator
@@ -147,6 +145,8 @@ class TextForm:
             line = " ".join(line.split())
         if '"' not in line:
             return [cell.strip() for cell in line.split(self.separator)]
+        import csv  # here: for quoted cells alone
+
         try:
             rows = csv.reader(
                 [line.strip()], delimiter=self.separator, strict=True, skipinitialspace=True
@@ -272,6 +272,8 @@ def open_text(path: Path, form: TextForm, errors: str = "strict") -> io.TextIOWr
 def open_bytes(path: str | Path, buffering: int = -1) -> Any:
     """The bytes of a file, unpacked if it is a .gz. Raises OSError."""
     if str(path).lower().endswith(".gz"):
+        import gzip  # here: for packed files alone
+
         return gzip.open(path, "rb")
     return Path(path).open("rb", buffering)
 

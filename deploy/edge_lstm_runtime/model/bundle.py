@@ -19,13 +19,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import math
 import os
 import struct
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,12 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kinds
+from ..digest import sha256
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
 from ..shown import counted, is_plain
-from . import format1
+from . import archive, format1
 from .facts import check_facts
-from .npz import read_npz, stored, write_npz
+from .npz import read_npz, write_npz
 from .spec import ModelSpec
 
 FORMAT = 2
@@ -104,7 +103,7 @@ class Bundle:
         names = ("weights.npz", *self.spec.network.members)
         weights = [self.manifest["members"][name]["sha256"] for name in names]
         facts = json.dumps([self.manifest["spec"], *weights], sort_keys=True)
-        return np.frombuffer(hashlib.sha256(facts.encode()).digest()[:16], np.uint8)
+        return np.frombuffer(bytes.fromhex(sha256(facts.encode()))[:16], np.uint8)
 
     def absent(self, name: str) -> str:
         """Why there is no member or backend of this name, as a sentence."""
@@ -183,10 +182,6 @@ class Bundle:
         return lengths
 
 
-def sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def write_bundle(
     path: str | os.PathLike[str],
     spec: ModelSpec,
@@ -258,14 +253,16 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 
 def _pack(members: Mapping[str, bytes]) -> bytes:
+    import zipfile  # here: a board that writes no bundle does without
+
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
         for name in sorted(members):
             info = zipfile.ZipInfo(name)  # dated 1980-01-01
             info.create_system = 3  # Unix, wherever it is written
             info.external_attr = 0o644 << 16
-            archive.writestr(info, members[name])
-        archive.comment = b"0" * _COMMENT_SIZE
+            file.writestr(info, members[name])
+        file.comment = b"0" * _COMMENT_SIZE
     data = buffer.getvalue()[:-_COMMENT_SIZE]
     return data + sha256(data).encode()
 
@@ -303,38 +300,29 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
     Raises BundleError for another version, a wrong checksum, compression, or any other file.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            declared = sum(i.file_size for i in infos)
-            if declared > MAX_BYTES:
-                raise BundleError(
-                    f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}"
-                )
-            if not stored([archive.getinfo("manifest.json")], len(data)):
-                raise _refusal(path, "holds a compressed manifest, which no edge-lstm writes")
-            manifest = _read_manifest(archive.read("manifest.json"), path)
-            # The version comes first: a later format may have a layout that looks damaged here.
-            _check_version(manifest["format"], path)
-            _check_sum(data, path)
-            if not stored(infos, len(data)):
-                raise _refusal(path, "holds compressed members, which no edge-lstm writes")
-            others = [info for info in infos if info.filename != "manifest.json"]
-            members = {info.filename: archive.read(info) for info in others}
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        TypeError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        struct.error,
-        OSError,
-    ) as e:
+        entries = archive.directory(data)
+        declared = sum(e.size for e in entries)
+        if declared > MAX_BYTES:
+            raise BundleError(
+                f"{path} declares members of {declared} bytes; a bundle has at most {MAX_BYTES}"
+            )
+        first = [e for e in entries if e.name == "manifest.json"]  # a second one is refused later
+        if not first:
+            raise archive.ArchiveError("it has no manifest.json")
+        if not archive.stored(first, len(data)):
+            raise _refusal(path, "holds a compressed manifest, which no edge-lstm writes")
+        manifest = _read_manifest(archive.content(data, first[0]), path)
+        # The version comes first: a later format may have a layout that looks damaged here.
+        _check_version(manifest["format"], path)
+        _check_sum(data, path)
+        if not archive.stored(entries, len(data)):
+            raise _refusal(path, "holds compressed members, which no edge-lstm writes")
+        members = {e.name: archive.content(data, e) for e in entries if e.name != "manifest.json"}
+    except (KeyError, ValueError, TypeError, RecursionError) as e:
         raise _refusal(
             path, f"is not a whole bundle: it was truncated or altered, or is some other file ({e})"
         ) from e
-    return manifest, members, len(infos)
+    return manifest, members, len(entries)
 
 
 def _read_manifest(text: bytes, path: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 
 from ..errors import BundleError
+from .archive import content, directory, stored
 
 
 def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -29,26 +29,12 @@ def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     The arrays take no more memory than the file has bytes, whatever the file says.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if not stored(archive.infolist(), len(data)):
-                raise ValueError("it is compressed")
-            return {
-                info.filename.removesuffix(".npy"): _array(archive.read(info))
-                for info in archive.infolist()
-            }
+        entries = directory(data)
+        if not stored(entries, len(data)):
+            raise ValueError("it is compressed")
+        return {e.name.removesuffix(".npy"): _array(content(data, e)) for e in entries}
     except Exception as e:  # the parsers answer hostile bytes with almost any exception
         raise BundleError(f"{name} is not a readable .npz file: {e}") from e
-
-
-def stored(infos: list[zipfile.ZipInfo], size: int) -> bool:
-    """Whether these members of an archive of `size` bytes are uncompressed.
-
-    Reading them then takes no more memory than the archive has bytes.
-    """
-    return (
-        all(info.compress_type == zipfile.ZIP_STORED for info in infos)
-        and sum(info.file_size for info in infos) <= size
-    )
 
 
 def _array(content: bytes) -> NDArray[Any]:

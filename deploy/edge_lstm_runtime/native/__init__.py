@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..digest import sha256
 from ..errors import BackendError, BackendUnavailableError
 from ..inputs.channels import Missing
 from ..layers import FEATURES, Layer
@@ -200,7 +200,7 @@ def _check_sum() -> None:
     stated = LIBRARY.with_name(LIBRARY.name + ".sha256")
     if not stated.exists():
         raise OSError(f"its checksum, {stated.name}, is not beside it")
-    found = hashlib.sha256(LIBRARY.read_bytes()).hexdigest()
+    found = sha256(LIBRARY.read_bytes())
     if stated.read_bytes().split()[:1] != [found.encode()]:
         raise OSError(f"it is damaged or was altered: its checksum is not that of {stated.name}")
 

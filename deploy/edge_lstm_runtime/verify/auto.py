@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
+from .. import log
 from ..backends.artifacts import pick_artifact, steps_at_once
 from ..backends.base import Backend
 from ..backends.registry import known_facts, open_backend
@@ -34,7 +34,6 @@ from .limit import Opened, TookTooLongError, within
 ROUNDS = 7
 ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
 _Named = tuple[str, str | None]  # a backend, and the artifact that it runs
-_log = logging.getLogger("edge_lstm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +110,7 @@ def choose_backend(
         try:
             taken = _open(bundle, known.backend, known.artifact, streams)
         except BackendError as e:
-            _log.info(
+            log.info(
                 "%s was the fastest here and is not right any more: %s",
                 label(known.backend, known.artifact),
                 e,
@@ -245,7 +244,8 @@ def _race(
                 del times[candidate]
                 reasons[candidate.name, candidate.artifact] = f"failed: {e}"
                 continue
-            microseconds = 1e6 * float(np.median(turn)) / (len(x[0]) if whole else 1)
+            median = sorted(turn)[len(turn) // 2]  # NumPy's would load its masked arrays
+            microseconds = 1e6 * median / (len(x[0]) if whole else 1)
             times[candidate] = min(times[candidate], microseconds)
     for candidate, microseconds in times.items():
         reasons[candidate.name, candidate.artifact] = (

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import logging
 import os
 import platform
 from pathlib import Path
@@ -20,14 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from .. import log
 from ..backends.registry import known_facts
+from ..digest import sha256
 from ..errors import ConfigError
 from ..files import atomic_write, cache_folder, sealed_json, unsealed_json
-from ..model.bundle import Bundle, sha256
+from ..model.bundle import Bundle
 from ..version import __version__
 
 KEPT = 100  # the newest answers
-_log = logging.getLogger("edge_lstm")
 # In /proc/cpuinfo: x86 has the first, Arm the others.
 _PROCESSOR = ("model name", "CPU implementer", "CPU part", "Hardware")
 _BOARD = "/proc/device-tree/model"
@@ -101,7 +101,7 @@ def remember(key: str, answer: Remembered) -> None:
         with atomic_write(file) as out:
             out.write(data)
     except (OSError, ConfigError) as e:
-        _log.info("what 'auto' took is not remembered: %s", e)
+        log.info("what 'auto' took is not remembered: %s", e)
 
 
 def machine() -> list[str]:
@@ -177,6 +177,6 @@ def _read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ConfigError, ValueError, RecursionError) as e:
-        _log.info("what 'auto' took before can't be read: %s", e)
+        log.info("what 'auto' took before can't be read: %s", e)
         return {}
     return answers if isinstance(answers, dict) else {}

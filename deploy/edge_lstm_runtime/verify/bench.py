@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import statistics
 import subprocess
@@ -20,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import log
 from ..backends.registry import facts_of, open_backend
 from ..errors import BackendError, BackendUnavailableError, EdgeLstmError
-from ..load import load
+from ..loading import load
 from ..model.bundle import Bundle
 from ..session import Session, open_session
 from .golden import sequences
 from .limit import Opened, within
 
 SECONDS = 0.3  # for each of the two rates, or longer for at least one round
-_log = logging.getLogger("edge_lstm")
 _MARK = "edge-lstm figures: "
 _ERRORS = (BackendUnavailableError, BackendError, EdgeLstmError)  # a subclass before its base
 
@@ -207,7 +206,7 @@ def _streams_per_second(
                 * _calls_per_second(lambda: [step(sample) for sample in samples])
             )
     except BackendError as e:  # a device without room for so many still has its other figures
-        _log.warning("backend %r with %d streams: %s", name, streams, e)
+        log.warning("backend %r with %d streams: %s", name, streams, e)
         return None
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.files import NotSyncedError, check_folder_writable, failure, sync_folder
-from edge_lstm_runtime.model.bundle import sha256
 
 INFO = "model.json"  # the facts about the model, and the sha256 of every file
 BUILD = "build"  # the folder's own builds; replaced with it

@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.ext import Extension
 
 from edge_lstm_runtime import AnomalyDetector, FrontEnd, __version__
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.inputs.characters import Characters
-from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.model.spec import ModelSpec
 from edge_lstm_runtime.native import file_of

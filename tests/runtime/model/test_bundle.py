@@ -21,8 +21,9 @@ from edge_lstm_runtime import (
     read_bundle,
     write_bundle,
 )
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.model import bundle as module
-from edge_lstm_runtime.model.bundle import FORMAT, sha256
+from edge_lstm_runtime.model.bundle import FORMAT
 from helpers.broken_bundles import SMALL, packed, refused, rewritten, unpacked
 from helpers.bundles import make_bundle, members_of
 from helpers.commands import environment

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from edge_lstm_runtime import BundleError, read_bundle
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.model import bundle
-from edge_lstm_runtime.model.bundle import sha256
 from edge_lstm_runtime.model.npz import read_npz, write_npz
 from helpers.broken_bundles import packed, refused, rewritten, unpacked
 from helpers.bundles import artifact_entry, make_bundle

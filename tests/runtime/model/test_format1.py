@@ -14,7 +14,8 @@ import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import cli
-from edge_lstm_runtime.model.bundle import _pack, sha256
+from edge_lstm_runtime.digest import sha256
+from edge_lstm_runtime.model.bundle import _pack
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from helpers.arrays import Array
 from helpers.broken_bundles import refused, rewritten

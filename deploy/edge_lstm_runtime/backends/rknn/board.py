@@ -5,7 +5,6 @@ The converter's simulator runs the same adapter.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import log
 from ...errors import BackendError, BackendUnavailableError, BundleError
 from ..artifacts import pick_artifact
 from ..base import CLOSED, Backend, Facts, State, check_state
@@ -40,7 +40,6 @@ FACTS = Facts(
     variables=("EDGE_LSTM_NPU_CORES",),
 )
 OLDEST_DRIVER = (0, 9, 2)  # Rockchip's "RKNN SDK User Guide" 2.3.0, section 2.2.1
-_log = logging.getLogger("edge_lstm")
 _SOC_FILE = Path("/proc/device-tree/compatible")
 
 
@@ -171,7 +170,7 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
             "The other backends work without it: --backend numpy"
         )
     if mismatch := version_mismatch(entry.get("compiler"), runtime.get_sdk_version()):
-        _log.warning("%s: %s", artifact, mismatch)
+        log.warning("%s: %s", artifact, mismatch)
     _heed_failed_runs(runtime)
     return any_length(RknnBackend(runtime, packing), packing.steps, bundle.spec, bundle.weights)
 
