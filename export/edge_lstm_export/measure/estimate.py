@@ -2,7 +2,7 @@
 
 A step does each multiply-accumulate once and reads each weight of a product once. So it takes at
 least as long as the slowest of the three: the multiply-accumulates at the core's peak, the bytes
-through its load pipes, and, for weights that no cache holds, the bytes through the memory. One
+through its load pipes, and the bytes that its last cache has no room for through the memory. One
 core, one stream, called from C. The gates, and a slower second-level cache, come on top:
 docs/measurements.md says how far a real step is above it.
 """
@@ -52,14 +52,14 @@ def least_us(cpu: BoardCPU, macs: int, scheme: str) -> float | None:
     core. None if the table has nothing to count with.
     """
     data = macs * BYTES[scheme]
-    times = []
+    times: list[float] = []
     if scheme == "float32":
         times.append(macs / (cpu.macs * cpu.mhz))
     if cpu.load_bytes is not None:
         times.append(data / (cpu.load_bytes * cpu.mhz))
-    if cpu.memory is not None and data > cpu.cache:
-        times.append(data / (1e3 * cpu.memory))
-    return max(times, default=None)
+    if cpu.memory is not None:
+        times.append(max(0, data - cpu.cache) / (1e3 * cpu.memory))
+    return max(times, default=0.0) or None
 
 
 def estimates(macs: int) -> list[Estimate]:
