@@ -24,7 +24,7 @@ endef
 # The C tests compile the same files many times. If ccache is here, each is compiled once.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help demo test slow fuzz lint docs format lock wheels bench bench-step bench-tasks bench-rknn clean
+.PHONY: help demo test slow fuzz lint docs format lock wheels bench bench-step bench-board bench-tasks bench-rknn clean
 help:
 	@echo "make demo    train on real data, export for RK3588, check, report (build/demo/)"
 	@echo "make test    the fast tests"
@@ -37,6 +37,7 @@ help:
 	@echo "make wheels  the wheels for every board (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
+	@echo "make bench-board  instructions of a step on aarch64 and armv7, counted by QEMU, beside plain C, ncnn and LiteRT"
 	@echo "make bench-tasks  every recipe over 10 seeds, in float32, int8 and w8a8, before and after fine-tuning; over sizes (hours)"
 	@echo "make bench-rknn  every target, scheme and form through the vendor's converter (about half an hour)"
 	@echo "make clean   remove .venv and build/"
@@ -107,6 +108,9 @@ build/peers/ready: pyproject.toml deploy/pyproject.toml $(wildcard lock/*.txt) b
 
 bench-step: build/peers/ready
 	build/peers/bin/python benchmarks/step_latency.py
+
+bench-board: build/peers/ready
+	build/peers/bin/python benchmarks/board_counts.py
 
 bench-tasks: .venv/tests
 	$(BIN)/python benchmarks/tasks.py --npu --tuned

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import platform
 import sys
-from typing import Any
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
 from ..loading import load
-from ..model.bundle import Bundle
 from ..verify.auto import choose_backend
 from ..verify.bench import LEGEND, head, measure, row
+from ..verify.stated import stated
 from ._shared import add_bundle, json_line, members, own_stdout
 
 
@@ -47,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object for each backend, which `edge-lstm search --bench` reads",
+        help="print one JSON object for each backend, with the machine, the versions and the "
+        "bundle, which `edge-lstm search --bench` reads",
     )
 
 
@@ -61,6 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     member = arguments.artifact
     everything = wanted == "all"
     measured = failed = 0
+    about = stated(bundle, arguments.bundle) if arguments.json else {}
     with own_stdout() as out:
         if wanted == "auto":
             choice = choose_backend(bundle, artifact=member)
@@ -85,7 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
                 )
                 continue
             if arguments.json:
-                out.write(json_line({**dataclasses.asdict(figures), **_of(bundle)}))
+                out.write(json_line({**dataclasses.asdict(figures), **about}))
             else:
                 out.write(("" if measured else head(arguments.streams)) + row(figures))
             out.flush()
@@ -102,10 +102,3 @@ def main(arguments: argparse.Namespace) -> int:
                 purpose = f" for {streams} streams" if streams else ""
                 print(f"edge-lstm: auto takes {taken}{purpose}", file=sys.stderr)
     return 1 if failed or not measured else 0
-
-
-def _of(bundle: Bundle) -> dict[str, Any]:
-    """The net and the machine that figures are of, by which a search estimates other nets."""
-    network = bundle.spec.network
-    macs = None if network.opaque else network.macs_per_step
-    return {"macs": macs, "parameters": network.parameters, "machine": platform.machine()}

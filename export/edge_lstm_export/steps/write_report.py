@@ -16,6 +16,7 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import atomic_write, failure
 from edge_lstm_runtime.model.measured import Measured
 
+from ..measure.estimate import estimates
 from ..measure.speed import machine
 from ..quantize.worst_stage import worst_stage
 from ..report import page
@@ -54,6 +55,8 @@ def call(work: Work) -> Work:
         recommended=work.recommended,
         speeds=work.speeds,
         counted=work.counted,
+        # Of a net that the C kernel runs.
+        estimates=estimates(work.spec.network.macs_per_step) if work.counted else [],
         machine=machine(),
         detail=task_of(work.spec).detail(work.metrics[work.base]),
         figures={name: page.picture(*drawn) for name, drawn in _figures(work).items()},

@@ -43,6 +43,12 @@ def test_the_times_are_in_the_report_and_in_the_run_and_not_in_the_bundle(
         name = speed.name.backend
         found = [v for p, v in told.items() if p.startswith(f"speed/{name}, {shown}/weights")]
         assert found == [speed.weights / 1000]
+    # A Cortex-A76 does 8 multiply-accumulates a cycle, and a Raspberry Pi 5 2,400 cycles a µs.
+    least = f"{run.spec.network.macs_per_step / (8 * 2400):.2g}"  # 0.017 or so
+    cells = ("Raspberry Pi 5", "Cortex-A76", least)
+    row = "</td><td[^>]*>".join(map(re.escape, cells)) + "</td>.*>estimate<"
+    assert re.search(row, page)
+    assert "an estimate, not a measurement" in page
     kept = json.loads((tmp_path / "run" / FILE).read_text())
     first = work.recommended[0]
     assert re.match(rf"Use {re.escape(kept['backends'][0]['backend'])}: ", first)

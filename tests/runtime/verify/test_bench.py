@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import hashlib
 import json
+import os
 import platform
 import re
 import sys
@@ -145,14 +149,22 @@ def test_json(classify_file: Path) -> None:
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     figures = json.loads(line)
-    net = {key: figures.pop(key) for key in ("macs", "parameters", "machine")}
+    names = {field.name for field in dataclasses.fields(Figures)}
+    stated = {key: figures.pop(key) for key in list(figures) if key not in names}
     assert_sensible(figures)
     network = load(classify_file).bundle.spec.network
-    assert net == {
-        "macs": network.macs_per_step,
-        "parameters": network.parameters,
-        "machine": platform.machine(),
+    assert stated["macs"] == network.macs_per_step
+    assert stated["parameters"] == network.parameters
+    assert (stated["format"], stated["machine"]) == (1, platform.machine())
+    assert stated["bundle"] == {
+        "name": classify_file.name,
+        "sha256": hashlib.sha256(classify_file.read_bytes()).hexdigest(),
+        "bytes": classify_file.stat().st_size,
     }
+    assert stated["versions"]["numpy"] == np.__version__
+    assert stated["versions"]["python"] == platform.python_version()
+    assert stated["cores"] == os.cpu_count()
+    assert datetime.date.fromisoformat(stated["date"])
     assert done.stderr == "edge-lstm: measuring numpy\n"
 
 
