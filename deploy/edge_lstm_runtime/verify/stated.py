@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import native
+from ..digest import sha256
 from ..errors import BackendUnavailableError, BundleError
 from ..files import failure
-from ..model.bundle import Bundle, sha256
+from ..model.bundle import Bundle
 from ..version import __version__
 
 FORMAT = 1  # of a row of `edge-lstm bench --json`
