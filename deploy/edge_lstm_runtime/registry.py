@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -95,39 +96,32 @@ def _listed(folders: tuple[str, ...]) -> dict[str, str]:
 @functools.lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """path: sys.path, on which the result depends."""
-    if not _any_plug_ins(path):
+    told = _told(path)
+    if told is not None and f"[{group}]".encode() not in told:
         return ()
-    from importlib.metadata import entry_points  # here: both take 15 ms, and few need them
+    from importlib.metadata import entry_points  # here: 15 ms and 4 MB, and few need it
 
     return tuple(entry_points(group=group))
 
 
 @functools.lru_cache
-def _any_plug_ins(path: tuple[str, ...]) -> bool:
-    """Whether an installed distribution may have plug-ins for us.
+def _told(path: tuple[str, ...]) -> bytes | None:
+    """The entry points of all that is installed in folders: on a board as a rule none for us.
 
-    A board has none as a rule, and importlib.metadata takes 15 ms and 4 MB to say so.
+    None if distributions may be elsewhere too, where importlib.metadata alone finds them.
     """
-    # One that finds distributions somewhere else than in folders: only importlib.metadata asks it.
-    return any(map(_may_have_plug_ins, path)) or any(
-        hasattr(finder, "find_distributions") and finder is not PathFinder
-        for finder in sys.meta_path
-    )
-
-
-def _may_have_plug_ins(folder: str) -> bool:
-    try:
-        names = os.listdir(folder or ".")  # noqa: PTH208  (a Path for each takes longer)
-    except NotADirectoryError:  # an archive
-        return True
-    except OSError:
-        return False
-    for name in names:
-        if name.endswith((".dist-info", ".egg-info", "EGG-INFO")):
-            try:
-                text = Path(folder, name, "entry_points.txt").read_bytes()
-            except OSError:
-                continue
-            if b"[edge_lstm." in text:
-                return True
-    return False
+    if any(hasattr(f, "find_distributions") for f in sys.meta_path if f is not PathFinder):
+        return None
+    texts = []
+    for folder in path:
+        try:
+            names = os.listdir(folder or ".")  # noqa: PTH208  (a Path for each takes longer)
+        except NotADirectoryError:  # an archive
+            return None
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info", "EGG-INFO")):
+                with contextlib.suppress(OSError):
+                    texts.append(Path(folder, name, "entry_points.txt").read_bytes())
+    return b"\n".join(texts)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import pkgutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,40 @@ def test_plug_ins_are_not_asked_for_what_is_built_in(
         "importlib.metadata.entry_points", lambda **_: pytest.fail("they were asked")
     )
     assert shapes.load("long-box").SHAPE == "box"
+
+
+def test_what_no_distribution_has_is_not_asked_for(
+    shapes: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = Registry("shapes_of_the_test", "test.none", "shape", "SHAPE")
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("asked"))
+        assert none.names() == ["long-box", "round"]
+    assert shapes.names() == ["cone", "long-box", "round"]
+
+
+def test_plug_ins_in_an_archive_and_of_another_finder_are_found(
+    shapes: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "more.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("tubes-1.0.dist-info/METADATA", "Name: tubes\nVersion: 1.0\n")
+        archive.writestr("tubes-1.0.dist-info/entry_points.txt", "[test.shapes]\ntube = tubes\n")
+        archive.writestr("tubes.py", "SHAPE = 'tube'\n")
+    monkeypatch.syspath_prepend(packed)
+    assert shapes.load("tube").SHAPE == "tube"
+
+    class Elsewhere(importlib.metadata.DistributionFinder):
+        def find_distributions(self, context: Any = None) -> Any:  # noqa: ARG002
+            return [importlib.metadata.PathDistribution(tmp_path / "far" / "rods.dist-info")]
+
+    info = tmp_path / "far" / "rods.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: rods\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[test.shapes]\nrod = tubes\n")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Elsewhere()])
+    monkeypatch.syspath_prepend(tmp_path / "another")  # a new path is a new question
+    assert shapes.names() == ["cone", "long-box", "rod", "round", "tube"]
 
 
 def test_the_facts_of_backends_bring_in_no_heavy_library() -> None:
