@@ -309,7 +309,7 @@ static uint16_t half_of(float value) {
     const uint32_t drop = exponent < 113 ? 126 - exponent : 13; /* bits; subnormals have fewer */
     const uint32_t odd = full >> drop & 1, kept = (full + (1u << (drop - 1)) - 1 + odd) >> drop;
     /* The leading 1 of `kept` adds 1 to the exponent, and so does a carry. */
-    return (uint16_t)(sign | ((exponent < 113 ? 0 : exponent - 113) << 10) + kept);
+    return (uint16_t)(sign + ((exponent < 113 ? 0 : exponent - 113) << 10) + kept);
 }
 
 /* 2^n, for n that a float has. */
