@@ -490,6 +490,8 @@ INLINE void sum_as(const unsigned S, const unsigned K, const int is_int8, const 
 #define HALF_UNIT 5192296858534827628530496329220096.0f /* 2^112 */
 #endif
 
+typedef uint32_t u4 __attribute__((vector_size(16), may_alias));
+
 /* The weights of two values. */
 typedef struct {
     vf first, second;

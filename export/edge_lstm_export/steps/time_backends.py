@@ -24,7 +24,7 @@ from ..work import Counted, Work
 from .quantize_native import native_backend
 from .round_native import half_backend
 
-C_SCHEMES = ("float32", "int8")
+C_SCHEMES = ("float32", "float16", "int8")
 
 
 def call(work: Work) -> Work:
