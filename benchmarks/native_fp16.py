@@ -58,7 +58,9 @@ def main() -> None:
             cells += [f"{most:.1e}", f"{sizes[0] / sizes[1]:.2f}", change]
             print("| " + " | ".join(cells) + " |", flush=True)
             worst = max(worst, *errors)
-    print(f"\nlargest NRMSE {worst:.1e}; target <= {LIMIT:g}: {'met' if worst <= LIMIT else 'MISSED'}")
+    print(
+        f"\nlargest NRMSE {worst:.1e}; target <= {LIMIT:g}: {'met' if worst <= LIMIT else 'MISSED'}"
+    )
 
 
 if __name__ == "__main__":

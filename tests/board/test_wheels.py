@@ -43,7 +43,8 @@ import sys, numpy as np, edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 model = rt.load(sys.argv[1])
 x = model.bundle.golden[0]
-answers = {name: model.session(name).run(x) for name in ("numpy", "native", "native-fp16", "native-int8")}
+names = ("numpy", "native", "native-fp16", "native-int8")
+answers = {name: model.session(name).run(x) for name in names}
 np.savez(sys.argv[2], kernels=native.kernels(), **answers)
 """
 RUN = ["native", "native-fp16", "native-int8", "numpy"]

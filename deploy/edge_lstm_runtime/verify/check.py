@@ -77,8 +77,8 @@ def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Toleranc
 
     The bundle states a tolerance for each converted model, for each backend with a promise and for
     float32. If an earlier version wrote the bundle, it states none for float32, and
-    `float32_tolerance` applies. float16 without either has a fixed tolerance. Raises BackendUnavailableError if none is
-    stated, or if the export left the backend out.
+    `float32_tolerance` applies. float16 without either has a fixed tolerance. Raises
+    BackendUnavailableError if none is stated, or if the export left the backend out.
     """
     _refuse_left_out(bundle, backend)
     facts = facts_of(backend)
@@ -220,8 +220,9 @@ def verify_backend(
 ) -> None:
     """The check of an open backend before it is used. It resets the state.
 
-    There is none if the bundle lacks the tolerance that the backend's facts name. Raises BackendError, and closes the
-    backend, if the golden samples come out wrong, or if the export left the backend out.
+    There is none if the bundle lacks the tolerance that the backend's facts name. Raises
+    BackendError, and closes the backend, if the golden samples come out wrong, or if the export
+    left the backend out.
     """
     promise = facts_of(name).promise
     unchecked = bool(promise) and promise not in bundle.manifest

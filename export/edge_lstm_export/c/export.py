@@ -77,8 +77,8 @@ def export_c(
 
     The source is tested here if there is a C compiler.
 
-    scheme: "float32", "float16" or "int8". style: the source's names and samples. say: takes lines of
-    progress.
+    scheme: "float32", "float16" or "int8". style: the source's names and samples. say: takes
+    lines of progress.
 
     Raises ConfigError for an unknown scheme or prefix, a sample that is not offered, or a name of a
     bundle, ConversionError if the kernel does not take the model, if its answers are out of
