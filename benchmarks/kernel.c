@@ -2,7 +2,8 @@
  * their multiply-accumulates done, whichever takes longer. Prints one JSON object a line. All figures are the least of many short turns.
  *
  * usage: kernel HIDDEN...        the LSTM
- *        kernel gru HIDDEN...    the GRU beside the LSTM, in turns, for each multiply-accumulate */
+ *        kernel gru HIDDEN...    the GRU beside the LSTM, in turns, for each multiply-accumulate
+ *        kernel ratios HIDDEN... the precisions beside float32, in turns */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,9 @@ static double now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
+
+static const char *const names[] = {"float32", "int8", "float16"}; /* of el_precision */
+enum { PRECISIONS = sizeof names / sizeof *names };
 
 static void *memory(size_t bytes) {
     void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
@@ -115,7 +119,7 @@ static void measure(uint32_t hidden, uint32_t precision, const char *kernel, dou
     }
     const double read = read_time((const float *)n.model, n.bytes, times);
     printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"read_ns\": %.1f, \"mac_ns\": %.1f, \"model_bytes\": %zu}\n",
-           hidden, precision ? "int8" : "float32", kernel, best, read, mac * (double)matrix,
+           hidden, names[precision], kernel, best, read, mac * (double)matrix,
            n.bytes);
     free(n.model), free(n.state);
 }
@@ -150,25 +154,60 @@ static void compare(uint32_t hidden, uint32_t precision, const char *kernel, uin
     }
     qsort(ratios, TURNS, sizeof *ratios, by_size);
     printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"option\": %u, ", hidden,
-           precision ? "int8" : "float32", kernel, option);
+           names[precision], kernel, option);
     printf("\"lstm_ns\": %.1f, \"gru_ns\": %.1f, \"ratio\": %.3f}\n", 4 * best[0], 3 * best[1],
            ratios[TURNS / 2]);
     for (int k = 0; k < 2; k++) free(both[k].model), free(both[k].state);
     free(y);
 }
 
+/* The precisions in turns: the median of float32's time over each one's. */
+static void ratios(uint32_t hidden, const char *kernel) {
+    const el_layer layers[] = {{EL_LSTM, hidden, 0, 1, {0}}, {EL_DENSE, OUTPUTS, EL_NONE, 1, {1}}};
+    const int times = 4 + 1000000 / (int)(hidden * (hidden + INPUTS));
+    static double time[PRECISIONS][TURNS], ratio[TURNS];
+    double best[PRECISIONS];
+    float y[OUTPUTS];
+    net each[PRECISIONS];
+    for (uint32_t p = 0; p < PRECISIONS; p++) {
+        const el_network network = {INPUTS, 2, p, layers};
+        each[p] = make(&network, kernel), best[p] = 1e18;
+    }
+    for (int turn = 0; turn < TURNS; turn++)
+        for (uint32_t order = 0; order < PRECISIONS; order++) {
+            const uint32_t p = (order + (uint32_t)turn) % PRECISIONS;
+            for (int warm = 0; warm < 3; warm++) el_step(each[p].model, each[p].state, x, y);
+            const double start = now();
+            for (int j = 0; j < times; j++) el_step(each[p].model, each[p].state, x, y);
+            time[p][turn] = (now() - start) / times;
+            best[p] = time[p][turn] < best[p] ? time[p][turn] : best[p];
+        }
+    for (uint32_t p = 0; p < PRECISIONS; p++) {
+        for (int turn = 0; turn < TURNS; turn++) ratio[turn] = time[EL_FLOAT32][turn] / time[p][turn];
+        qsort(ratio, TURNS, sizeof *ratio, by_size);
+        printf("{\"hidden\": %u, \"precision\": \"%s\", \"kernel\": \"%s\", \"step_ns\": %.1f, \"ratio\": %.3f, \"model_bytes\": %zu}\n",
+               hidden, names[p], kernel, best[p], ratio[TURNS / 2], each[p].bytes);
+        free(each[p].model), free(each[p].state);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "gru")) {
         for (int a = 2; a < argc; a++)
-            for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)
+            for (uint32_t precision = EL_FLOAT32; precision < PRECISIONS; precision++)
                 for (uint32_t k = 0; el_kernel_name(k); k++)
                     for (uint32_t option = 0; option < 2; option++)
                         compare((uint32_t)atoi(argv[a]), precision, el_kernel_name(k), option);
         return 0;
     }
+    if (argc > 1 && !strcmp(argv[1], "ratios")) {
+        for (int a = 2; a < argc; a++)
+            for (uint32_t k = 0; el_kernel_name(k); k++) ratios((uint32_t)atoi(argv[a]), el_kernel_name(k));
+        return 0;
+    }
     const double mac = mac_time();
     for (int a = 1; a < argc; a++)
-        for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)
+        for (uint32_t precision = EL_FLOAT32; precision < PRECISIONS; precision++)
             for (uint32_t k = 0; el_kernel_name(k); k++) measure((uint32_t)atoi(argv[a]), precision, el_kernel_name(k), mac);
     return 0;
 }

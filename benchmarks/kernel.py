@@ -5,6 +5,8 @@ And GRU against LSTM, and 64 streams in one call against 64 calls from Python.
 The limit is measured in the same run. It is the time to read the model's bytes from the cache that
 holds them, or to do its multiply-accumulates in float32 if that takes longer. For int8 only the
 reading counts, because its arithmetic is cheaper than that.
+
+Then the precisions in turns, each beside float32.
 """
 
 from __future__ import annotations
@@ -31,6 +33,13 @@ STREAMS = 64
 WIDTH = 128
 GRU_SIZES = (64, 128)
 GRU_LIMIT = 1.1
+# A precision and a size -> how many times as fast as float32 it should be.
+RATIOS: dict[tuple[object, object], float] = {
+    ("float16", 128): 1.7,
+    ("float16", 256): 1.7,
+    ("int8", 16): 1.3,
+    ("int8", 32): 1.3,
+}
 
 
 def inside_c(*arguments: object) -> list[dict[str, object]]:
@@ -70,7 +79,7 @@ def streams(precision: str, repeats: int) -> tuple[float, float]:
     together = NativeBackend(spec, weights, precision, streams=STREAMS)
     alone = [NativeBackend(spec, weights, precision) for _ in range(STREAMS)]
     expected = np.stack([Reference(spec, weights).step(row) for row in x])
-    limit = 1e-5 if precision == "float32" else 0.05
+    limit = {"float32": 1e-5, "float16": 5e-3, "int8": 0.05}[precision]
     assert np.abs(together.step(x) - expected).max() < limit
     together.reset()
     rows = list(x)
@@ -107,11 +116,12 @@ def main() -> None:
     for row in inside_c(*SIZES):
         step, read, mac = (float(str(row[name])) for name in ("step_ns", "read_ns", "mac_ns"))
         is_float = row["precision"] == "float32"
-        share = (max(read, mac) if is_float else read) / step
+        share = (read if row["precision"] == "int8" else max(read, mac)) / step
         judged = is_float and row["kernel"] == native.kernels()[0] and row["hidden"] in (128, 256)
         figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}"
         note = verdict(share, 0.6) if judged else ""
         print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{row['model_bytes']:>10}{note}")
+    precisions_in_turns()
     gru_beside_lstm()
     print(
         f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
@@ -122,6 +132,19 @@ def main() -> None:
             f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   "
             f"{many / one:.2f} times{verdict(many / one, 5)}"
         )
+
+
+def precisions_in_turns() -> None:
+    print("\nfloat16 and int8 beside float32, in turns")
+    print("ratio: the median of float32's time over the precision's")
+    print(f"{'':>8} {'kernel':<13}{'hidden':>7}{'step, ns':>10}{'ratio':>7}{'bytes':>10}")
+    for row in inside_c("ratios", *SIZES):
+        ratio = float(str(row["ratio"]))
+        named = row["precision"], row["hidden"]
+        judged = row["kernel"] == native.kernels()[0] and named in RATIOS
+        told = verdict(ratio, RATIOS[named]) if judged else ""
+        figures = f"{row['hidden']:>7}{row['step_ns']:>10}{ratio:>7.2f}{row['model_bytes']:>10}"
+        print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{told}")
 
 
 def gru_beside_lstm() -> None:

@@ -48,7 +48,7 @@ COMPILE = (
 )
 # ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
 LINK = "-shared -s -Wl,--gc-sections -Wl,-z,defs"
-AVX2 = "-mavx2 -mfma"
+AVX2 = "-mavx2 -mfma -mf16c"
 AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mprefer-vector-width=512"
 
 

@@ -160,7 +160,7 @@ class Work:
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)
     # inspect_rknn: by member
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)
-    # verify_float, quantize_native, simulate, evaluate_task
+    # verify_float, quantize_native, round_native, simulate, evaluate_task
     accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)
     # evaluate_task: of the models in fewer bits
     judgements: Mapping[Measured, Judgement] = dataclasses.field(default_factory=dict)

@@ -43,9 +43,11 @@ import sys, numpy as np, edge_lstm_runtime as rt
 from edge_lstm_runtime import native
 model = rt.load(sys.argv[1])
 x = model.bundle.golden[0]
-answers = {name: model.session(name).run(x) for name in ("numpy", "native", "native-int8")}
+names = ("numpy", "native", "native-fp16", "native-int8")
+answers = {name: model.session(name).run(x) for name in names}
 np.savez(sys.argv[2], kernels=native.kernels(), **answers)
 """
+RUN = ["native", "native-fp16", "native-int8", "numpy"]
 Arrays = dict[str, NDArray[np.float32]]
 
 
@@ -84,11 +86,15 @@ def test_check_passes(edge_lstm: OnBoard, bundle: Path) -> None:
     done = edge_lstm("check", bundle, "--json")
     assert done.returncode == 0, done.stderr
     results = {result["backend"]: result for result in map(json.loads, done.stdout.splitlines())}
-    promised = rt.load(bundle).manifest["native_int8"]["tolerance"]
+    promised = {
+        name: rt.load(bundle).manifest[f"native_{name}"]["tolerance"]["limit"]
+        for name in ("fp16", "int8")
+    }
     limits = {
         "numpy": {"max_abs": 1e-5},
         "native": {"max_abs": 1e-5},
-        "native-int8": {"nrmse": promised["limit"]},
+        "native-fp16": {"nrmse": promised["fp16"]},
+        "native-int8": {"nrmse": promised["int8"]},
     }
     assert {name: result["limit"] for name, result in results.items()} == limits
     assert all(result["passed"] and result["steps"] == 1000 for result in results.values())
@@ -113,6 +119,7 @@ def test_every_cpu_takes_its_kernel_and_answers_as_the_desktop(
             )
     errors = [compare(answers["native-int8"], y).nrmse for answers in (found, desktop)]
     assert max(errors) <= int8_limit, f"int8 there and here: {errors}"
+    assert np.abs(found["native-fp16"] - desktop["native-fp16"]).max() <= BETWEEN
 
 
 @pytest.mark.parametrize("backend", ["numpy", "native"])
@@ -168,9 +175,9 @@ def test_auto_asks_in_its_order_and_remembers(
     (first, *reasons), (again, *remembered) = json.loads(done.stdout)
     said = [reason.split(":")[:2] for reason in reasons]
     assert said[0] == [f"rknn ({ARTIFACT})", " not here"]
-    assert [name for name, _ in said[1:]] == ["native", "native-int8", "numpy", "onnx"]
+    assert [name for name, _ in said[1:]] == [*RUN, "onnx"]
     right = [name for name, what in said if what.startswith(" right (")]
-    assert right == ["native", "native-int8", "numpy"]
+    assert right == RUN
     assert first in right
     assert again == first
     assert re.match(rf"{first}: right \(.*\), remembered as the fastest here$", remembered[0])

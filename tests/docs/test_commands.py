@@ -78,6 +78,7 @@ def test_readme_from_top_to_bottom_in_a_fresh_clone(clone: Path) -> None:
         if code.startswith(ON_BOARD):
             assert set(re.findall(r"^(\S+) +ok +max abs", output, re.MULTILINE)) == {
                 "native",
+                "native-fp16",
                 "native-int8",
                 "numpy",
             }

@@ -29,7 +29,7 @@ def exported(trained, tmp_path_factory):
 def test_bundle_runs_on_a_cpu_within_tolerance(exported):
     bundle = load(exported.out).bundle
     assert bundle.golden[0].shape == (1000, 6)
-    for backend in ("numpy", "native", "native-int8", "onnx"):
+    for backend in ("numpy", "native", "native-fp16", "native-int8", "onnx"):
         result = check_backend(bundle, backend)
         assert result.passed, result
         assert result.comparison.steps == 1000
@@ -45,11 +45,17 @@ def test_bundle_runs_on_a_cpu_within_tolerance(exported):
     assert set(map(str, accuracy)) == {
         "numpy",
         "native",
+        "native-fp16",
         "native-int8",
         "onnx model.onnx",
         "onnx cell.onnx",
     }
     assert accuracy[Measured("native-int8")]["nrmse"] <= 5e-3
+    assert 1e-6 < accuracy[Measured("native-fp16")]["nrmse"] <= 1e-3
+    promised = bundle.manifest["native_fp16"]
+    assert promised["tolerance"]["metric"] == "nrmse"
+    assert promised["tolerance"]["limit"] == pytest.approx(2**-11, rel=3)
+    assert promised["test_split"]["verdict"] == "good"
 
 
 def test_golden_stream_is_real_test_data(exported, trained):
@@ -220,7 +226,7 @@ def test_a_regression_answers_its_targets_on_every_backend_and_in_c(regress_run,
     model = load(work.out)
     sequence = regress_run.splits.test[0]
     truth = sequence.y
-    for backend in ("numpy", "native", "native-int8", "onnx"):
+    for backend in ("numpy", "native", "native-fp16", "native-int8", "onnx"):
         assert check_backend(model.bundle, backend).passed
         with model.session(backend=backend) as session:
             answers = np.stack([session.step(x) for x in sequence.x])

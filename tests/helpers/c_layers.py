@@ -175,8 +175,31 @@ def check_float32(
 ) -> None:
     """The kernel's outputs and states over the steps are the equations'."""
     weights = random_weights(network, types.shapes)
+    _check(network, types, weights, Kernel(network, weights, streams=streams, kernel=kernel), steps)
+
+
+def check_float16(
+    network: CNetwork, types: Types, *, streams: int, kernel: str, steps: int = 1000
+) -> None:
+    """As `check_float32`, with the equations' matrices rounded by NumPy."""
+    weights = random_weights(network, types.shapes)
+    found = Kernel(network, weights, "float16", streams=streams, kernel=kernel)
+    _check(network, types, in_half(weights), found, steps)
+
+
+def in_half(weights: list[list[Array]]) -> list[list[Array]]:
+    """The weights with matrices of float16 and biases as they are."""
+    return [
+        [array.astype(np.float16) if array.ndim == 2 else array for array in layer]
+        for layer in weights
+    ]
+
+
+def _check(
+    network: CNetwork, types: Types, weights: list[list[Array]], found: Kernel, steps: int
+) -> None:
+    streams = found.streams
     x = np.random.default_rng(1).normal(size=(steps, streams, network.inputs)).astype(np.float32)
-    found = Kernel(network, weights, streams=streams, kernel=kernel)
     y = found.run(x)
     for s in range(streams):
         expected, state = run_in_numpy(network, weights, types.equations, x[:, s])

@@ -196,7 +196,7 @@ def use(bundle: rt.Bundle) -> None:
     for name in (
         "reference",
         "numpy",
-        *(("native", "native-int8") if WITH_LIBRARY and not spec.whole else ()),
+        *(("native", "native-fp16", "native-int8") if WITH_LIBRARY and not spec.whole else ()),
     ):
         open_backend(name, bundle).run(np.ones((2, spec.feature_size), np.float32))
     rt.Model(bundle).session("numpy").run(bundle.golden[0])

@@ -20,7 +20,7 @@ def no_native(monkeypatch: pytest.MonkeyPatch) -> None:
     def opener(*_: Any, **__: Any) -> NoReturn:
         raise BackendUnavailableError("the native library is not in this installation")
 
-    for name in ("native", "native-int8"):
+    for name in ("native", "native-fp16", "native-int8"):
         replace_backend(monkeypatch, name, open_backend=opener, open_streams=opener)
 
 

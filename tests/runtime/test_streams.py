@@ -240,8 +240,8 @@ def of_streams(name: str, bundle: Bundle) -> Callable[[], Backend]:
     if name == "plug-in":
         return lambda: Together(bundle, N)
     if name.startswith("native"):
-        precision = "int8" if name == "native-int8" else "float32"
-        return lambda: NativeBackend(spec, weights, precision, streams=N)
+        formats = {"native": "float32", "native-int8": "int8", "native-fp16": "float16"}
+        return lambda: NativeBackend(spec, weights, formats[name], streams=N)
     if name == "packed w8a8":
         form = packed(spec, weights, calibration_for(spec, weights, 200))
         graph = form.graph.SerializeToString()
@@ -253,7 +253,7 @@ def of_streams(name: str, bundle: Bundle) -> Callable[[], Backend]:
     "name",
     [
         *BACKENDS,
-        *(pytest.param(n, marks=built) for n in ("native", "native-int8")),
+        *(pytest.param(n, marks=built) for n in ("native", "native-int8", "native-fp16")),
         "plug-in",
         "packed w8a8",
     ],

@@ -49,6 +49,8 @@ class Facts:
     artifact       the `kind` of the bundle's converted models that it runs. None if it runs none
     graph          whether it runs a graph of the bundle
     is_reference   whether the others are measured against it
+    promise        the manifest's entry with its tolerance, if the export measures the backend
+                   itself and there is no artifact. "auto" does not take it without that entry
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
     variables      environment variables that change its speed
@@ -65,6 +67,7 @@ class Facts:
     artifact: str | None = None
     graph: bool = False
     is_reference: bool = False
+    promise: str = ""
     libraries: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
 

@@ -35,7 +35,7 @@ class NativeBackend(Backend):
     """One network in the C kernel.
 
     precision: "float32", or "int8" for recurrent layers with int8 weights, which take a quarter of
-    the memory and are less exact.
+    the memory and are less exact, or "float16" for matrices in half of the memory.
     streams: if given, features are (streams, F), outputs (streams, O) and states (streams, size).
     kernel: one of `native.kernels()`, or None for the fastest.
     steps: of the grid of int8 weights, see native/edge_lstm.h.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..model.bundle import Bundle
 
 MEMBER = "int8.npz"
-FACTS = dataclasses.replace(FLOAT32_FACTS, number_format="int8")
+FACTS = dataclasses.replace(FLOAT32_FACTS, number_format="int8", promise="native_int8")
 _LARGEST_STEP = 1e30  # 127 times as much is far from overflow
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -29,6 +29,7 @@ def check_facts(
     largest = max(1.0, float(np.abs(outputs).max()))
     for key, what, most in (
         ("native_int8", "int8 on the CPU", FEWER_BITS_MOST),
+        ("native_fp16", "float16 on the CPU", FEWER_BITS_MOST),
         ("float32", "float32", FLOAT32_MOST),
     ):
         if key not in manifest:

@@ -23,7 +23,7 @@ from ..layers import FEATURES, Layer
 from ..model.network import Network
 
 LIBRARY = Path(__file__).with_name("libedge_lstm.so")
-PRECISIONS = ("float32", "int8")  # in the order of el_precision
+PRECISIONS = ("float32", "int8", "float16")  # in the order of el_precision
 ACTIVATIONS = ("none", "tanh", "relu", "sigmoid")  # in the order of EL_NONE, EL_TANH ...
 OPERATIONS = ("add", "mul", "concat")  # in the order of EL_ADD, EL_MUL, EL_CONCAT
 CONV = ("kernel", "dilation", "activation")  # what EL_CONV puts into one option

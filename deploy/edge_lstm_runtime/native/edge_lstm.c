@@ -44,7 +44,8 @@ static uint64_t saved_registers(void) {
 
 static int runs_avx2(void) {
     uint32_t a, b, c, d;
-    if ((saved_registers() & 0x6) != 0x6 || !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA))
+    if ((saved_registers() & 0x6) != 0x6 || !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA) ||
+        !(c & bit_F16C))
         return 0;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
@@ -200,8 +201,9 @@ static facts facts_of(const el_network *n, const el_layer *layer) {
     return found;
 }
 
-static int is_int8(const el_network *n, const form *f) {
-    return n->precision == EL_INT8 && f->states;
+static storage storage_of(const el_network *n, const form *f) {
+    return (storage){n->precision == EL_INT8 && f->states,
+                     n->precision == EL_FLOAT16 && f->columns[INPUT]};
 }
 
 /* Bytes of a layer's tiles. n: to be set to the lengths of its vectors. */
@@ -214,7 +216,7 @@ static uint64_t layer_bytes(const el_network *net, const el_layer *layer, uint32
     n[INPUT] = filled(f->states, found.rows);
     n[BEFORE] = n[MADE] = filled(f->states, layer->units);
     for (uint32_t k = 0; k < f->stages; k++)
-        bytes += tile_bytes(&f->stage[k], is_int8(net, f), n, own);
+        bytes += tile_bytes(&f->stage[k], storage_of(net, f), n, own);
     bytes *= (layer->units + own - 1) / own;
     return (bytes + EL_ALIGNMENT - 1) / EL_ALIGNMENT * EL_ALIGNMENT;
 }
@@ -223,7 +225,7 @@ static uint64_t layer_bytes(const el_network *net, const el_layer *layer, uint32
 static el_status measure(const el_network *n, uint32_t lanes, uint32_t *bytes) {
     if (!n->layer) return EL_NULL_POINTER;
     if (!aligned(n->layer, sizeof(uint32_t))) return EL_MISALIGNED;
-    if (n->inputs - 1 >= EL_MAX_SIZE || n->layers - 1 >= EL_MAX_LAYERS || n->precision > EL_INT8)
+    if (n->inputs - 1 >= EL_MAX_SIZE || n->layers - 1 >= EL_MAX_LAYERS || n->precision > EL_FLOAT16)
         return EL_BAD_SIZE;
     uint64_t sum = sizeof(el_model) + layers_bytes(n->layers);
     for (uint32_t k = 0; k < n->layers; k++) {
@@ -297,6 +299,44 @@ typedef struct {
     double factor;
 } column;
 
+/* The bits of IEEE half precision, rounded to nearest, ties to even. value: up to 65504. */
+static uint16_t half_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    const uint32_t sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+    if (size < 102u << 23) return (uint16_t)sign; /* below half of 2^-24 */
+    const uint32_t exponent = size >> 23, full = (size & 0x7fffffu) | 1u << 23;
+    const uint32_t drop = exponent < 113 ? 126 - exponent : 13; /* bits; subnormals have fewer */
+    const uint32_t odd = full >> drop & 1, kept = (full + (1u << (drop - 1)) - 1 + odd) >> drop;
+    /* The leading 1 of `kept` adds 1 to the exponent, and so does a carry. */
+    return (uint16_t)(sign + ((exponent < 113 ? 0 : exponent - 113) << 10) + kept);
+}
+
+/* 2^n, for n that a float has. */
+static double power_of_2(int n) {
+    const uint32_t bits = (uint32_t)(n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return (double)power;
+}
+
+/* The power of two, n of 2^n, that brings a sum's largest weight to 2^14 or more and below 2^15, so
+ * that rounding stays below half precision's end. As far as 2^-n is a float. */
+static int half_power(float largest) {
+    uint32_t bits;
+    memcpy(&bits, &largest, 4);
+    const int n = 14 + 127 - (int)(bits >> 23);
+    return n > 126 ? 126 : n;
+}
+
+static void pack_half(uint16_t *tile, const column *c, uint32_t lanes, double power) {
+    for (uint32_t j = 0; j < c->rows; j++) {
+        const size_t pair = (size_t)(j / 2) * c->width, sum = c->at / lanes, lane = c->at % lanes;
+        const size_t inside = lanes < 16 ? (2 * sum + j % 2) * lanes + lane : 2 * c->at + j % 2;
+        tile[2 * pair + inside] = half_of((float)((double)c->W[j * c->columns] * power));
+    }
+}
+
 static void pack_float(float *tile, const column *c) {
     for (uint32_t j = 0; j < c->rows; j++)
         tile[(size_t)j * c->width + c->at] = (float)((double)c->W[j * c->columns] * c->factor);
@@ -325,16 +365,38 @@ static void pack_int8(int8_t *tile, const column *c, const float *step, float *s
 typedef struct {
     const form *form;
     uint32_t rows, units, lanes, n[VECTORS]; /* rows: of W_x */
-    int is_int8;
+    storage as;
     const float *W[VECTORS], *b, *steps;
 } packing;
+
+/* The largest weight of a sum of a unit, in size. */
+static float largest_of(const stage *of, const packing *w, uint32_t sum, uint32_t unit) {
+    float largest = 0.0f;
+    for (uint32_t p = 0; p < VECTORS; p++) {
+        const product *const x = &of->product[p];
+        const size_t columns = (size_t)w->form->columns[p] * w->units;
+        if (sum < x->first || sum >= (uint32_t)x->first + x->count) continue;
+        const float *W = w->W[p] + (size_t)x->column[sum - x->first] * w->units + unit;
+        for (uint32_t j = p == INPUT ? w->rows : w->units; j; j--, W += columns) {
+            const float size = *W < 0.0f ? -*W : *W;
+            largest = size > largest ? size : largest;
+        }
+    }
+    return largest;
+}
 
 /* One lane of a tile: all that belongs to a unit in a stage. */
 static void pack_unit(char *tile, const stage *of, const packing *w, uint32_t unit, uint32_t lane) {
     const uint32_t lanes = w->lanes, all = columns(of) * lanes;
     float *const bias = (float *)(void *)tile, *scale = bias + of->sums * lanes;
     int32_t *weight_sum = (int32_t *)(void *)(scale + all);
-    char *weights = (char *)(scale + (w->is_int8 ? 2 * all : 0));
+    char *weights = (char *)(scale + (w->as.is_int8   ? 2 * all
+                                      : w->as.is_half ? of->sums * lanes
+                                                      : 0));
+    for (uint32_t g = 0; w->as.is_half && g < of->sums; g++) {
+        const int n = half_power(largest_of(of, w, g, unit));
+        scale[g * lanes + lane] = (float)(power_of_2(-n) * of->factor[g]);
+    }
     for (uint32_t g = 0; g < of->sums; g++) {
         double b = 0.0;
         for (uint32_t k = 0; k < w->form->biases; k++)
@@ -353,13 +415,17 @@ static void pack_unit(char *tile, const stage *of, const packing *w, uint32_t un
                               width,
                               j * lanes + lane,
                               of->factor[x->first + j]};
-            if (w->is_int8)
+            if (w->as.is_half)
+                pack_half((uint16_t *)(void *)weights, &c, lanes,
+                          power_of_2(half_power(largest_of(of, w, x->first + j, unit))));
+            else if (w->as.is_int8)
                 pack_int8((int8_t *)weights, &c, w->steps ? w->steps + step : NULL, scale + c.at,
                           weight_sum + c.at);
             else pack_float((float *)(void *)weights, &c);
         }
         scale += width, weight_sum += width;
-        weights += (size_t)w->n[p] * width * (w->is_int8 ? 1 : 4);
+        weights += w->as.is_half ? 2 * (size_t)round_up(w->n[p], 2) * width
+                                 : (size_t)w->n[p] * width * (w->as.is_int8 ? 1 : 4);
     }
 }
 
@@ -369,7 +435,7 @@ static void pack_layer(char *tile, const packing *w) {
         for (uint32_t first = 0; first < w->units; first += w->lanes) {
             for (uint32_t lane = 0; lane < w->lanes && first + lane < w->units; lane++)
                 pack_unit(tile, of, w, first + lane, lane);
-            tile += tile_bytes(of, w->is_int8, w->n, w->lanes);
+            tile += tile_bytes(of, w->as, w->n, w->lanes);
         }
 }
 
@@ -406,7 +472,7 @@ el_status el_model_init(void *memory, size_t bytes, const el_network *network, c
         const facts is = facts_of(network, layer);
         const form *const f = is.form;
         packing w = {.form = f, .rows = is.rows, .units = layer->units};
-        w.lanes = tile_lanes(f->states, w.units, found->lanes), w.is_int8 = is_int8(network, f);
+        w.lanes = tile_lanes(f->states, w.units, found->lanes), w.as = storage_of(network, f);
         w.b = weights, w.steps = steps;
         for (unsigned p = 0; p < VECTORS; p++)
             w.W[p] = w.b, w.b += matrix_size(f, p, w.rows, w.units);
@@ -512,7 +578,7 @@ static uint64_t lay_out(const el_model *model, uint32_t streams, el_state *state
         w.inputs = found.inputs, w.units = layer->units;
         w.x_row = row_length(w.inputs), w.row = row_length(w.units);
         w.flip = f->states ? (size_t)(n * w.row) : 0, w.states = f->states;
-        w.is_int8 = (uint8_t)is_int8(&net, f), w.copies = (uint8_t)copies_of(layer);
+        w.as = storage_of(&net, f), w.copies = (uint8_t)copies_of(layer);
         float *const x = w.copies ? take(&p, 4 * n * w.x_row) : NULL;
         w.h = take(&p, 4 * (n * w.row * (w.states ? w.states + 1u : 1u) + ring_size(n, w.past)));
         if (state) {
@@ -522,7 +588,7 @@ static uint64_t lay_out(const el_model *model, uint32_t streams, el_state *state
         }
         const uint32_t rows[VECTORS] = {w.x_row, w.row, f->made ? w.row : 0};
         for (unsigned v = 0; v < VECTORS; v++)
-            if (w.is_int8 && longest[v] < rows[v]) longest[v] = rows[v];
+            if (w.as.is_int8 && longest[v] < rows[v]) longest[v] = rows[v];
         if (made < f->made * w.row) made = f->made * w.row;
         if (w.past && made < row_length(found.rows)) made = row_length(found.rows);
         weights += (uint32_t)layer_bytes(&net, layer, model->lanes, (uint32_t[VECTORS]){0});

@@ -60,8 +60,11 @@ typedef enum {
 } el_status;
 
 /* int8: the products of recurrent layers with weights in int8 and a scale per column, what they are
- * multiplied with quantized anew in each step, sums in int32, exact; all else in float32. */
-typedef enum { EL_FLOAT32 = 0, EL_INT8 = 1 } el_precision;
+ * multiplied with quantized anew in each step, sums in int32, exact; all else in float32.
+ * float16: the matrices of all layers in half precision, 11 significant bits, rounded to nearest,
+ * ties to even, times a power of two for each sum that its largest weight decides: so none is too
+ * large or too small for it. The biases, the states and all arithmetic in float32. */
+typedef enum { EL_FLOAT32 = 0, EL_INT8 = 1, EL_FLOAT16 = 2 } el_precision;
 
 /* Types of layers, such as EL_LSTM. Each layer's file says what it computes and which options it
  * has. */

@@ -48,10 +48,30 @@ static mix mix_of(float x, uint32_t rows) {
 TILE(wide, vf)
 TILE(narrow, v4)
 
+/* The zeros, the scales, the rows. */
+#define HALF_TILE_OF(name, vector, row_of)                                                         \
+    INLINE void name(const unsigned S, const vectors *m, const char *at, uint32_t stream,          \
+                     uint32_t unit) {                                                              \
+        const vector *const scale = (const vector *)(const void *)at + 1;                          \
+        const uint16_t *const W = (const uint16_t *)(const void *)(scale + 1);                     \
+        for (unsigned s = 0; s < S; s++) {                                                         \
+            const size_t row = stream + s;                                                         \
+            const mix of = mix_of(m->v[INPUT][row * m->row[INPUT]], m->n[INPUT]);                  \
+            const vector first = row_of(W, of.row[0]) * HALF_UNIT * *scale;                        \
+            const vector second = row_of(W, of.row[1]) * HALF_UNIT * *scale;                       \
+            *(vector *)(m->h + row * m->row[BEFORE] + unit) =                                      \
+                first * of.share[0] + second * of.share[1];                                        \
+        }                                                                                          \
+    }
+HALF_TILE_OF(wide_of_half, vf, wide_row)
+HALF_TILE_OF(narrow_of_half, v4, narrow_row)
+
 static void step(const el_state *state, const work *w, const char *weights) {
     vectors m = begin_plain(state, w);
     m.n[INPUT] = w->option;
-    each_plain_tile(wide, narrow, &forms[0].stage[0], &m, weights, w->units);
+    const stage *const of = &forms[0].stage[0];
+    if (m.as.is_half) each_plain_tile(wide_of_half, narrow_of_half, of, &m, weights, w->units);
+    else each_plain_tile(wide, narrow, of, &m, weights, w->units);
 }
 
 const layer_type EL_OWN(embedding) = {0, forms, step, read};

@@ -107,7 +107,7 @@ static void step(const el_state *state, const work *w, const char *weights) {
     } else {
         const stage *const of = forms[BEFORE_PRODUCT].stage;
         weights = each_tile(first, of, &m, weights, EL_LANES);
-        if (m.is_int8) quantize_rows(&m, MADE);
+        if (m.as.is_int8) quantize_rows(&m, MADE);
         each_tile(second, of + 1, &m, weights, EL_LANES);
     }
 }

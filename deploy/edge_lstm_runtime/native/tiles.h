@@ -14,7 +14,11 @@
  * LANES of 4 bytes; then for each product, for each 4 values of its vector, for each sum, for each
  * lane, 4 weights.
  *
- * A layer without states is plain: always float32, its input not filled up, and with tiles of 4
+ * A float16 tile is the biases, then for each sum what it is to be multiplied by (LANES floats),
+ * then for each product, for each 2 values of its vector, for each sum the weights: those of the
+ * first value, then those of the second; with 16 lanes for each lane both.
+ *
+ * A layer without states is plain: float32 or float16, its input not filled up, and with tiles of 4
  * units if it has no more than these.
  *
  * The kernel works with powers of two: sigmoid(a) = 1 / (1 + 2^(-log2(e) a)), and with
@@ -125,13 +129,21 @@ static inline uint32_t columns(const stage *of) {
     return (uint32_t)of->product[INPUT].count + of->product[BEFORE].count + of->product[MADE].count;
 }
 
+/* How the weights of a layer are stored. */
+typedef struct {
+    uint8_t is_int8, is_half; /* neither: float32 */
+} storage;
+
 /* Bytes of one tile. n: the lengths of the vectors. */
-static inline size_t tile_bytes(const stage *of, int is_int8, const uint32_t n[VECTORS],
+static inline size_t tile_bytes(const stage *of, storage as, const uint32_t n[VECTORS],
                                 uint32_t lanes) {
     size_t weights = 0;
-    for (unsigned p = 0; p < VECTORS; p++) weights += (size_t)of->product[p].count * n[p];
-    return lanes *
-           (4 * (size_t)of->sums + (is_int8 ? 8 * (size_t)columns(of) + weights : 4 * weights));
+    for (unsigned p = 0; p < VECTORS; p++)
+        weights += (size_t)of->product[p].count * (as.is_half ? round_up(n[p], 2) : n[p]);
+    const size_t bytes = as.is_int8   ? 8 * (size_t)columns(of) + weights
+                         : as.is_half ? 4 * (size_t)of->sums + 2 * weights
+                                      : 4 * weights;
+    return lanes * (4 * (size_t)of->sums + bytes);
 }
 
 /* ---- What a layer works with ----------------------------------------------------------------- */
@@ -149,7 +161,8 @@ struct work {
     uint32_t option;
     uint32_t past; /* values of earlier inputs; they follow h, see `ring` */
     uint32_t inputs, x_row, units, row;
-    uint8_t states, is_int8;
+    uint8_t states;
+    storage as;
     uint8_t copies; /* so many of the state's fill x before the layer runs */
 };
 
@@ -298,7 +311,7 @@ typedef struct {
     uint32_t n[VECTORS], row[VECTORS]; /* n: multiples of 4 but for a plain layer's input */
     float *h, *further; /* the output and the second state; their rows are row[BEFORE] */
     uint32_t streams, tiles;
-    int is_int8;
+    storage as;
 } vectors;
 
 /* The sums of a tile for S streams, each in K chains, which are added up at the end. */
@@ -463,10 +476,122 @@ INLINE void sum_as(const unsigned S, const unsigned K, const int is_int8, const 
     if (!is_int8) end(S, K, of, a);
 }
 
+/* ---- Weights in float16 ---------------------------------------------------------------------- */
+
+/* The sign, the exponent and the mantissa of a half at their places in a float. The exponent's bias
+ * is 112 less than it should be, so the value is 2^-112 of the half's, and a complete sum is
+ * multiplied by HALF_UNIT. No sum is too small for that, because the largest weight is stored as
+ * 2^14 or more. It takes two instructions. A CPU's own conversion takes one and has the right bias,
+ * but that of 16 lanes takes longer than the two. */
+#define HALF_BITS 0x8fffe000u
+#if defined(__aarch64__) || (defined(__F16C__) && EL_LANES == 8)
+#define HALF_UNIT 1.0f
+#else
+#define HALF_UNIT 5192296858534827628530496329220096.0f /* 2^112 */
+#endif
+
+typedef uint32_t u4 __attribute__((vector_size(16), may_alias));
+
+/* The weights of two values. */
+typedef struct {
+    vf first, second;
+} pair;
+
+INLINE v4 narrow_half(const uint16_t *w) {
+#if defined(__aarch64__)
+    return (v4)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(w)));
+#elif defined(__ARM_NEON)
+    return (v4)(vshll_n_s16(vld1_s16((const int16_t *)w), 13) & vdupq_n_s32((int32_t)HALF_BITS));
+#elif defined(__F16C__) && EL_LANES == 8
+    return (v4)_mm_cvtph_ps(_mm_loadl_epi64((const void *)w));
+#elif defined(__SSE2__)
+    const __m128i h = _mm_loadl_epi64((const void *)w);
+    const __m128i up = _mm_unpacklo_epi16(_mm_setzero_si128(), h);
+    return (v4)_mm_and_si128(_mm_srai_epi32(up, 3), _mm_set1_epi32((int32_t)HALF_BITS));
+#else
+    u4 bits;
+    for (unsigned k = 0; k < 4; k++) bits[k] = (uint32_t)(int16_t)w[k] << 13 & HALF_BITS;
+    return (v4)bits;
+#endif
+}
+
+#if EL_LANES == 16
+/* A word of each lane has the first value's half below, and the second one's above. */
+INLINE vf upper_half(vi words) { return (vf)((words >> 3) & (vi)((vu){0} + HALF_BITS)); }
+INLINE vf lower_half(vi words) {
+#ifdef __AVX512BW__
+    /* times 2^13, which other ports do than the shift */
+    words = (vi)_mm512_madd_epi16((__m512i)words, _mm512_set1_epi32(1 << 13));
+    return (vf)(words & (vi)((vu){0} + HALF_BITS));
+#else
+    return upper_half((vi)((vu)words << 16));
+#endif
+}
+INLINE pair two_rows(const uint16_t *w) {
+    const vi words = *(const vi *)(const void *)w;
+    return (pair){lower_half(words), upper_half(words)};
+}
+INLINE vf wide_row(const uint16_t *w, uint32_t row) {
+    const vi words = *(const vi *)(const void *)(w + row / 2 * (2 * EL_LANES));
+    return row % 2 ? upper_half(words) : lower_half(words);
+}
+#else
+INLINE vf wide_row(const uint16_t *w, uint32_t row) {
+    w += (size_t)EL_LANES * row;
+#if EL_LANES == 4
+    return (vf)narrow_half(w);
+#elif defined(__F16C__) && EL_LANES == 8
+    return (vf)_mm256_cvtph_ps(_mm_load_si128((const void *)w));
+#else
+    vu bits;
+    for (unsigned k = 0; k < EL_LANES; k++) bits[k] = (uint32_t)(int16_t)w[k] << 13 & HALF_BITS;
+    return (vf)bits;
+#endif
+}
+INLINE pair two_rows(const uint16_t *w) { return (pair){wide_row(w, 0), wide_row(w, 1)}; }
+#endif
+INLINE v4 narrow_row(const uint16_t *w, uint32_t row) { return narrow_half(w + 4 * row); }
+
+/* Add the products with the vectors from `from` to `to`, which have the same sums. A weight is
+ * converted once for all streams. */
+INLINE void multiply_half(const unsigned S, const unsigned K, const stage *of, const vectors *m,
+                          const unsigned from, const unsigned to, uint32_t stream,
+                          const uint16_t **at, sums a) {
+    const unsigned F = of->product[from].first, G = of->product[from].count, ROWS = K > 2 ? K : 2;
+    const uint16_t *w = *at;
+    for (unsigned p = from; G && p <= to; p++) {
+        const float *v[GROUP];
+        STREAM_LOOP v[s] = m->v[p] + (size_t)(stream + s) * m->row[p];
+        for (uint32_t j = 0; j < m->n[p]; j += ROWS, w += ROWS * G * EL_LANES)
+            UNROLLED for (unsigned k = 0; k < ROWS; k += 2) SUM_LOOP {
+                const pair weights = two_rows(w + (k * G + 2 * g) * EL_LANES);
+                STREAM_LOOP a[k % K][s][F + g] += weights.first * v[s][j + k];
+                STREAM_LOOP a[(k + 1) % K][s][F + g] += weights.second * v[s][j + k + 1];
+            }
+    }
+    *at = w;
+}
+
+INLINE void sum_half(const unsigned S, const unsigned K, const stage *of, const vectors *m,
+                     const char *tile, uint32_t stream, sums a) {
+    const unsigned G = of->sums;
+    const vf *const bias = (const vf *)(const void *)tile, *const scale = bias + G;
+    const uint16_t *w = (const uint16_t *)(const void *)(scale + G);
+    CHAIN_LOOP STREAM_LOOP SUM_LOOP a[k][s][g] = (vf){0};
+    const product *const x = &of->product[INPUT], *const h = &of->product[BEFORE];
+    const int together = x->first == h->first && x->count == h->count;
+    multiply_half(S, K, of, m, INPUT, together ? BEFORE : INPUT, stream, &w, a);
+    if (!together) multiply_half(S, K, of, m, BEFORE, BEFORE, stream, &w, a);
+    multiply_half(S, K, of, m, MADE, MADE, stream, &w, a);
+    end(S, K, of, a);
+    STREAM_LOOP SUM_LOOP a[0][s][g] = a[0][s][g] * HALF_UNIT * scale[g] + bias[g];
+}
+
 /* All sums of the tile at `tile` for S streams from `stream` on, in K chains -> a[0]. */
 INLINE void sum(const unsigned S, const unsigned K, const stage *of, const vectors *m,
                 const char *tile, uint32_t stream, sums a) {
-    if (m->is_int8) sum_as(S, K, 1, of, m, tile, stream, a);
+    if (m->as.is_half) sum_half(S, K, of, m, tile, stream, a);
+    else if (m->as.is_int8) sum_as(S, K, 1, of, m, tile, stream, a);
     else sum_as(S, K, 0, of, m, tile, stream, a);
 }
 
@@ -478,7 +603,7 @@ typedef void tile(const unsigned S, const vectors *m, const char *at, uint32_t s
  * backwards: what the step before used last is then what the nearest cache still holds. */
 INLINE const char *each_tile(tile *make, const stage *of, const vectors *m, const char *weights,
                              const uint32_t lanes) {
-    const size_t bytes = tile_bytes(of, m->is_int8, m->n, lanes);
+    const size_t bytes = tile_bytes(of, m->as, m->n, lanes);
     for (uint32_t t = 0; t < m->tiles; t++) {
         const uint32_t i = m->state->phase ? m->tiles - 1 - t : t;
         const char *const at = weights + i * bytes;
@@ -545,9 +670,9 @@ INLINE vectors begin_layer(const el_state *state, const work *w, const uint32_t 
         .further = w->h + 2 * w->flip,
         .streams = state->streams,
         .tiles = (w->units + lanes - 1) / lanes,
-        .is_int8 = states && w->is_int8,
+        .as = {(uint8_t)(states && w->as.is_int8), w->as.is_half},
     };
-    if (m.is_int8) quantize_rows(&m, INPUT), quantize_rows(&m, BEFORE);
+    if (m.as.is_int8) quantize_rows(&m, INPUT), quantize_rows(&m, BEFORE);
     return m;
 }
 
@@ -598,8 +723,45 @@ INLINE void activate(const el_state *state, const work *w, const uint32_t option
         STREAM_LOOP *(vector *)(m->h + (size_t)(stream + s) * m->row[BEFORE] + unit) =             \
             (a[0][s] + a[1][s]) + (a[2][s] + a[3][s]);                                             \
     }
-PLAIN_TILE(plain_wide, vf)
-PLAIN_TILE(plain_narrow, v4)
+PLAIN_TILE(plain_wide_float, vf)
+PLAIN_TILE(plain_narrow_float, v4)
+
+/* As PLAIN_TILE. The second of the last two values may be none. */
+#define HALF_TILE(name, vector, row_of)                                                            \
+    INLINE void name(const unsigned S, const vectors *m, const char *at, uint32_t stream,          \
+                     uint32_t unit) {                                                              \
+        const unsigned K = 4;                                                                      \
+        const uint32_t n = m->n[INPUT];                                                            \
+        const vector *const bias = (const vector *)(const void *)at, *const scale = bias + 1;      \
+        const uint16_t *const w = (const uint16_t *)(const void *)(scale + 1);                     \
+        const float *v[GROUP];                                                                     \
+        vector a[4][GROUP];                                                                        \
+        STREAM_LOOP v[s] = m->v[INPUT] + (size_t)(stream + s) * m->row[INPUT];                     \
+        CHAIN_LOOP STREAM_LOOP a[k][s] = (vector){0};                                              \
+        uint32_t j = 0;                                                                            \
+        for (; j + K <= n; j += K)                                                                 \
+            CHAIN_LOOP {                                                                           \
+                const vector weights = row_of(w, j + k);                                           \
+                STREAM_LOOP a[k][s] += weights * v[s][j + k];                                      \
+            }                                                                                      \
+        for (; j < n; j++) STREAM_LOOP a[0][s] += row_of(w, j) * v[s][j];                          \
+        STREAM_LOOP *(vector *)(m->h + (size_t)(stream + s) * m->row[BEFORE] + unit) =             \
+            ((a[0][s] + a[1][s]) + (a[2][s] + a[3][s])) * HALF_UNIT * *scale + *bias;              \
+    }
+HALF_TILE(plain_wide_half, vf, wide_row)
+HALF_TILE(plain_narrow_half, v4, narrow_row)
+
+INLINE void plain_wide(const unsigned S, const vectors *m, const char *at, uint32_t stream,
+                       uint32_t unit) {
+    if (m->as.is_half) plain_wide_half(S, m, at, stream, unit);
+    else plain_wide_float(S, m, at, stream, unit);
+}
+
+INLINE void plain_narrow(const unsigned S, const vectors *m, const char *at, uint32_t stream,
+                         uint32_t unit) {
+    if (m->as.is_half) plain_narrow_half(S, m, at, stream, unit);
+    else plain_narrow_float(S, m, at, stream, unit);
+}
 
 INLINE vectors begin_plain(const el_state *state, const work *w) {
     return tile_lanes(0, w->units, EL_LANES) == 4 ? begin_layer(state, w, 0, 4)

@@ -75,22 +75,22 @@ def own_artifact(bundle: Bundle, backend: str, artifact: str | None) -> str | No
 def tolerance_of(bundle: Bundle, backend: str, artifact: str | None) -> Tolerance:
     """The tolerance for a backend, by its number format.
 
-    The bundle states a tolerance for each converted model, for int8 and for float32. If an earlier
-    version wrote the bundle, it states none for float32, and `float32_tolerance` applies.
-    float16 without an artifact has a fixed tolerance. Raises BackendUnavailableError if none is
-    stated, or if the export left the backend out.
+    The bundle states a tolerance for each converted model, for each backend with a promise and for
+    float32. If an earlier version wrote the bundle, it states none for float32, and
+    `float32_tolerance` applies. float16 without either has a fixed tolerance. Raises
+    BackendUnavailableError if none is stated, or if the export left the backend out.
     """
     _refuse_left_out(bundle, backend)
     facts = facts_of(backend)
     if facts.artifact is not None:
         return Tolerance(**pick_artifact(bundle, facts.artifact, artifact)[1]["tolerance"])
-    if facts.number_format == "float16":
+    if not facts.promise and facts.number_format == "float16":
         return FLOAT16
-    if facts.number_format != "int8":
+    if not facts.promise and facts.number_format != "int8":
         stated = bundle.manifest.get("float32")
         return Tolerance(**stated["tolerance"]) if stated else float32_tolerance(bundle.golden[1])
     try:
-        return Tolerance(**bundle.manifest["native_int8"]["tolerance"])
+        return Tolerance(**bundle.manifest[facts.promise]["tolerance"])
     except KeyError as e:
         raise BackendUnavailableError(
             f"the bundle promises no accuracy for {backend}; {bundle.spec.answer.make} again to "
@@ -102,8 +102,8 @@ def verdict_of(bundle: Bundle, backend: str, artifact: str | None) -> str:
     """The export's verdict on a model in fewer bits, "" if there is none."""
     manifest = bundle.manifest
     entry = manifest.get("artifacts", {}).get(artifact, {}) if artifact else {}
-    if artifact is None and facts_of(backend).number_format == "int8":
-        entry = manifest.get("native_int8", {})
+    if artifact is None:
+        entry = manifest.get(facts_of(backend).promise, {})
     return str(entry.get("test_split", {}).get("verdict", ""))
 
 
@@ -220,10 +220,12 @@ def verify_backend(
 ) -> None:
     """The check of an open backend before it is used. It resets the state.
 
-    There is none for int8 if the bundle states no tolerance. Raises BackendError, and closes the
-    backend, if the golden samples come out wrong, or if the export left the backend out.
+    There is none if the bundle lacks the tolerance that the backend's facts name. Raises
+    BackendError, and closes the backend, if the golden samples come out wrong, or if the export
+    left the backend out.
     """
-    unchecked = facts_of(name).number_format == "int8" and "native_int8" not in bundle.manifest
+    promise = facts_of(name).promise
+    unchecked = bool(promise) and promise not in bundle.manifest
     try:
         _refuse_left_out(bundle, name)
         if unchecked:

@@ -82,6 +82,7 @@ class Part:
     inputs: int
     form: Form
     int8: bool
+    half: bool
 
     @property
     def rows(self) -> int:
@@ -105,12 +106,14 @@ class Part:
         size = 0
         for stage in self.form.stages:
             weights = sum(
-                n * len(product.columns)
+                _up(n, 2 if self.half else 1) * len(product.columns)
                 for n, product in zip(self.lengths, stage.products, strict=True)
             )
-            size += 4 * len(stage.biases) + (
-                8 * stage.columns + weights if self.int8 else 4 * weights
-            )
+            size += 4 * len(stage.biases)
+            if self.half:
+                size += 4 * len(stage.biases) + 2 * weights
+            else:
+                size += 8 * stage.columns + weights if self.int8 else 4 * weights
         return _up(size * LANES * self.tiles, ALIGNMENT)
 
 
@@ -122,7 +125,8 @@ def _parts(network: CNetwork, scheme: str) -> list[Part]:
             for source in layer.sources
         )
         form = form_of(layer, inputs)
-        parts.append(Part(layer, inputs, form, scheme == "int8" and form.states > 0))
+        half = scheme == "float16" and any(stage.columns for stage in form.stages)
+        parts.append(Part(layer, inputs, form, scheme == "int8" and form.states > 0, half))
     return parts
 
 
@@ -231,10 +235,38 @@ def _tiles(rows: NDArray[Any], length: int) -> NDArray[Any]:
     return padded.reshape(length, sums, -1, LANES).transpose(2, 0, 1, 3)
 
 
+def in_half(weights: Mapping[str, Float32]) -> dict[str, Float32]:
+    """Matrices with 11 significant bits, rounded to nearest, ties to even. Vectors are as they are.
+
+    The kernel's float16 has these weights, but for those below 2^-28 of a sum's largest.
+    """
+    found = dict(weights)
+    for name, W in weights.items():
+        if W.ndim == 2:
+            mantissa, exponent = np.frexp(W.astype(np.float64))
+            found[name] = np.ldexp(np.rint(mantissa * 2048) / 2048, exponent).astype(np.float32)
+    return found
+
+
+def _powers(part: Part, stage: Stage, parameters: Parameters) -> NDArray[np.int64]:
+    """(sums, units): n, where 2^n brings a sum's largest weight to 2^14 or more and below 2^15."""
+    units = part.layer.units
+    largest = np.zeros((len(stage.biases), units), np.float32)
+    for product, matrix in zip(stage.products, parameters.W, strict=False):
+        W = np.abs(matrix.reshape(len(matrix), -1, units)[:, list(product.columns)])
+        sums = slice(product.first, product.first + len(product.columns))
+        if product.columns:
+            largest[sums] = np.maximum(largest[sums], W.max(axis=0))
+    exponents = (largest.view(np.uint32) >> 23).astype(np.int64)
+    found: NDArray[np.int64] = np.minimum(14 + 127 - exponents, 126)
+    return found
+
+
 def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
     """The tiles of a stage. Each has the biases, then the weights.
 
-    In int8, the scales and 128 times the sums of all weights lie between the two.
+    In int8, the scales and 128 times the sums of all weights lie between the two. In float16, what
+    each sum is to be multiplied by does.
     """
     units = part.layer.units
     factors = np.array(stage.factors)[None, :, None]
@@ -246,6 +278,9 @@ def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
     scales: list[NDArray[Any]] = []
     sums: list[NDArray[Any]] = []
     weights: list[NDArray[Any]] = []
+    powers = _powers(part, stage, parameters) if part.half else None
+    if powers is not None:
+        scales.append(_tiles((np.ldexp(1.0, -powers)[None] * factors).astype(np.float32), 1))
     for index, (product, length) in enumerate(zip(stage.products, part.lengths, strict=True)):
         if not product.columns:
             continue
@@ -253,6 +288,12 @@ def _stage(part: Part, stage: Stage, parameters: Parameters) -> bytes:
         matrix = parameters.W[index]
         W = matrix.reshape(len(matrix), -1, units)[:, chosen]
         factor = factors[:, product.first : product.first + len(chosen)]
+        if powers is not None:
+            exact = np.ldexp(W.astype(np.float64), powers[product.first :][: len(chosen)])
+            halves = exact.astype(np.float32).astype("<f2").view(np.uint16)
+            pairs = _tiles(halves, _up(length, 2)).reshape(part.tiles, -1, 2, len(chosen), LANES)
+            weights.append(pairs.transpose(0, 1, 3, 2, 4))
+            continue
         if not part.int8:
             weights.append(_tiles((W.astype(np.float64) * factor).astype(np.float32), length))
             continue

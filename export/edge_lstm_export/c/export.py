@@ -19,7 +19,7 @@ from edge_lstm_runtime.verify.error import Tolerance
 from ..asked import check_c
 from ..measure import tolerances
 from ..words import beside
-from .block import c_network, model_bytes, run_int8
+from .block import c_network, in_half, model_bytes, run_int8
 from .build import Built, build_and_run
 from .count import count_instructions
 from .folder import write_folder
@@ -44,7 +44,7 @@ class Scheme:
 class CExport:
     """A folder of C source that was written.
 
-    scheme: of the model in it. schemes: both number formats as measured here, to choose by. built:
+    scheme: of the model in it. schemes: all number formats as measured here, to choose by. built:
     what building and running its self-test here gave.
 
     >>> import edge_lstm_export as ex
@@ -77,8 +77,8 @@ def export_c(
 
     The source is tested here if there is a C compiler.
 
-    scheme: "float32" or "int8". style: the source's names and samples. say: takes lines of
-    progress.
+    scheme: "float32", "float16" or "int8". style: the source's names and samples. say: takes
+    lines of progress.
 
     Raises ConfigError for an unknown scheme or prefix, a sample that is not offered, or a name of a
     bundle, ConversionError if the kernel does not take the model, if its answers are out of
@@ -126,11 +126,11 @@ def _measured(source: Source, scheme: str, samples: Samples) -> Scheme:
     spec = source.spec
     weights = source.weights
     rows = source.rows
-    outputs = (
-        run_int8(spec, weights, source.int8, rows)
-        if scheme == "int8"
-        else NumpyBackend(spec, weights).run(rows.astype(np.float32))
-    )
+    if scheme == "int8":
+        outputs = run_int8(spec, weights, source.int8, rows)
+    else:
+        stored = in_half(weights) if scheme == "float16" else weights
+        outputs = NumpyBackend(spec, stored).run(rows.astype(np.float32))
     return Scheme(
         model_bytes(c_network(spec), scheme),
         ram_bytes(source, scheme, samples),
@@ -149,11 +149,12 @@ def _tolerance(source: Source, scheme: str, comparison: Comparison) -> Tolerance
         tolerance = tolerances.float32(source.spec, source.weights, rows, lengths, source.outputs)
         most = tolerance
     else:
-        where = "by NumPy with the kernel's rounding to int8"
-        tolerance = tolerances.with_margin(scheme, comparison.nrmse, where)
-        most = dataclasses.replace(tolerance, limit=tolerances.wrong(scheme))
+        where = f"by NumPy with the kernel's rounding to {scheme}"
+        bits = "fp16" if scheme == "float16" else scheme
+        tolerance = tolerances.with_margin(bits, comparison.nrmse, where)
+        most = dataclasses.replace(tolerance, limit=tolerances.wrong(bits))
     if not comparison.within(most):
-        advice = "use --scheme float32" if scheme == "int8" else "use the numpy backend"
+        advice = "use --scheme float32" if scheme != "float32" else "use the numpy backend"
         found, allowed = beside(getattr(comparison, most.metric), most.limit)
         what = "NRMSE" if most.metric == "nrmse" else "largest error"
         error = f"{what} {found}; at most {allowed} counts as right"

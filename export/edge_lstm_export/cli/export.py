@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  edge-lstm export runs/har --no-npu -o har.edge\n"
         "  edge-lstm export runs/har --target c -o har-c\n"
         "  edge-lstm export har.edge --target c --scheme int8 -o har-c\n"
+        "  edge-lstm export har.edge --target c --precision fp16 -o har-c\n"
         "  edge-lstm export har.edge --target c --prefix gesture --sample float -o gesture\n"
         "  edge-lstm export imported.edge --target rk3588 --samples x.npy --scheme w8a8 -o npu.edge"
     )
@@ -71,10 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scheme",
+        "--precision",
         action="append",
         metavar="NAME",
         help="a number format of the target; may be repeated (default: those of fp16 and w8a8 that "
-        "it takes). For --target c one of float32 (the default) and int8",
+        "it takes). For --target c one of float32 (the default), fp16 (or float16) and int8",
     )
     parser.add_argument(
         "--samples",
@@ -206,7 +208,8 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             raise ConfigError(
                 f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"
             )
-    schemes = dict.fromkeys(arguments.scheme or ("float32",))
+    named = {"fp16": "float16"}  # as the NPUs' formats are named
+    schemes = dict.fromkeys(named.get(s, s) for s in arguments.scheme or ("float32",))
     if len(schemes) > 1:
         raise ConfigError(
             f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; "

@@ -7,6 +7,7 @@ from edge_lstm_runtime.model.measured import Measured
 NUMPY = Measured("numpy")  # the float model
 NATIVE = Measured("native")
 NATIVE_INT8 = Measured("native-int8")
+NATIVE_FP16 = Measured("native-fp16")
 
 
 def onnx(member: str) -> Measured:

@@ -84,6 +84,10 @@ TERMS: dict[str, tuple[str, str]] = {
         r"\bnative-int8\b",
         "The same with weights and vectors rounded to 8 bits.",
     ),
+    "native-fp16": (
+        r"\bnative-fp16\b",
+        "The same with weights rounded to 16 bits, 11 of them significant.",
+    ),
     "onnx": (r"\bonnx\b", "ONNX Runtime, in float32."),
     "fp16": (r"\bfp16\b", "16-bit floating-point numbers, with 11 bits of precision."),
     "w8a8": (r"\bw8a8\b", "Weights and values between the operators in 8 bits."),

@@ -1,4 +1,4 @@
-"""Step 8: the vendor's converter.
+"""Step 9: the vendor's converter.
 
 For each target and scheme every form is linted, converted and streamed on the simulator. The form
 that is kept is the cheapest of those that are good over the golden stream, by the cycles in the

@@ -1,4 +1,4 @@
-"""Step 11: the test split, streamed through each backend: the metric that the user cares about, and
+"""Step 12: the test split, streamed through each backend: the metric that the user cares about, and
 the verdict on each model in fewer bits.
 
 A model in fewer bits is judged by the streams that its metric comes from. Its tolerance for `check`
@@ -35,6 +35,7 @@ from ..npu.rknn.sim import simulated
 from ..work import Work
 from .quantize_native import WHERE as ON_CPU
 from .quantize_native import native_backend
+from .round_native import half_backend
 from .simulate import WHERE as SIMULATED
 from .simulate import instead
 
@@ -116,6 +117,11 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
         name = keys.NATIVE_INT8
         advice = "the backend native is exact"
         found.append(Candidate(name, str(name), "int8", backend, 1, ON_CPU, advice, everything))
+    if keys.NATIVE_FP16 in work.accuracy:
+        name = keys.NATIVE_FP16
+        half = half_backend(work)
+        advice = "the backend native is exact"
+        found.append(Candidate(name, str(name), "fp16", half, 1, ON_CPU, advice, everything))
     drawn = draw(work.run.splits.test, work.sim_steps, cuts=not work.spec.whole)
     if work.artifacts and not drawn.extent.whole:
         work.say(f"  the simulator streams {drawn.extent.words()}; --sim-steps sets the limit")

@@ -1,4 +1,4 @@
-"""Step 10: the error of each converted model, tensor by tensor, and its growth while the state is
+"""Step 11: the error of each converted model, tensor by tensor, and its growth while the state is
 carried.
 
 For the tensors inside, the model is built once more with them as further outputs. If it takes

@@ -1,4 +1,4 @@
-"""Step 12: one file."""
+"""Step 13: one file."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def call(work: Work) -> Work:
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
         facts["native_int8"] = _promised(work, keys.NATIVE_INT8)
+    if keys.NATIVE_FP16 in work.judgements:
+        facts["native_fp16"] = _promised(work, keys.NATIVE_FP16)
     if work.step is not None:
         facts["reference"] = work.step.words
     artifacts = {}

@@ -1,4 +1,4 @@
-"""Step 9: the error of each converted model over the golden stream, on the simulator.
+"""Step 10: the error of each converted model over the golden stream, on the simulator.
 
 If a model is certainly wrong there, it is left out. The verdict on the others follows from the
 whole test split.

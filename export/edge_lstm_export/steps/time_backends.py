@@ -1,4 +1,4 @@
-"""Step 13: the time of a step on this machine, of each backend of a CPU.
+"""Step 14: the time of a step on this machine, of each backend of a CPU.
 
 The times are in the report and in the run's folder, and not in the bundle: the same inputs make the
 same bundle.
@@ -22,8 +22,9 @@ from ..measure.recommend import recommend
 from ..measure.speed import Speed, machine, time_backend
 from ..work import Counted, Work
 from .quantize_native import native_backend
+from .round_native import half_backend
 
-C_SCHEMES = ("float32", "int8")
+C_SCHEMES = ("float32", "float16", "int8")
 
 
 def call(work: Work) -> Work:
@@ -67,6 +68,8 @@ def _weights(work: Work, name: Measured) -> int:
         return NativeBackend(work.spec, work.weights).weight_bytes
     if name == keys.NATIVE_INT8:
         return native_backend(work, work.native_int8).weight_bytes
+    if name == keys.NATIVE_FP16:
+        return half_backend(work).weight_bytes
     return sum(array.nbytes for array in work.weights.values())
 
 

@@ -1,4 +1,4 @@
-"""Step 14: one self-contained HTML file: no script, no network, every picture inside."""
+"""Step 15: one self-contained HTML file: no script, no network, every picture inside."""
 
 from __future__ import annotations
 

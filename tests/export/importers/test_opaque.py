@@ -308,7 +308,7 @@ def test_layout_0_is_dropped(tmp_path: Path) -> None:
 # --- the commands ---
 
 
-@pytest.mark.parametrize("backend", ["numpy", "native", "native-int8", "reference"])
+@pytest.mark.parametrize("backend", ["numpy", "native", "native-fp16", "native-int8", "reference"])
 def test_backends_of_layers_say_why_not(backend: str, bundles: dict[str, Path]) -> None:
     model = rt.load(bundles["frames"])
     said = "the net is an opaque step graph: Pad, Pow, Sqrt have no layer here; "

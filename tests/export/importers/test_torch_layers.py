@@ -228,7 +228,7 @@ def test_numpy_answers_alike(name: str) -> None:
 def test_it_becomes_a_bundle(name: str, tmp_path: Path) -> None:
     module, _ = net_of(name)
     work = export_run(from_torch(module, NETS[name][1]), tmp_path / "net.edge", schemes=())
-    assert not work.left_out.keys() - {"native", "native-int8"}
+    assert not work.left_out.keys() - {"native", "native-fp16", "native-int8"}
     with load(work.out).session("onnx") as session:
         xs, expected = load(work.out).bundle.golden
         rows = slice(WINDOW if name == "both ways" else 100)

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_lstm import Run, load_run
 from edge_lstm.runs.speed import FILE, known
 from edge_lstm_export import export_run
-from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, NUMPY, onnx
+from edge_lstm_export.measure.keys import NATIVE, NATIVE_FP16, NATIVE_INT8, NUMPY, onnx
 from edge_lstm_export.measure.speed import machine
 from edge_lstm_runtime.backends.native import NativeBackend
 from edge_lstm_runtime.backends.native_int8 import MEMBER
@@ -26,13 +26,14 @@ def test_the_times_are_in_the_report_and_in_the_run_and_not_in_the_bundle(
     run = load_run(tmp_path / "run")
     work = export_run(run, tmp_path / "a.edge", schemes=())
     names = [speed.name for speed in work.speeds]
-    assert names == [NUMPY, NATIVE, onnx("model.onnx"), NATIVE_INT8]  # one graph of the two
+    # one graph of the two
+    assert names == [NUMPY, NATIVE, onnx("model.onnx"), NATIVE_INT8, NATIVE_FP16]
     weights = {speed.name: speed.weights for speed in work.speeds}
     bundle = read_bundle(work.out)
     assert weights[NUMPY] == sum(array.nbytes for array in run.weights.values())
     assert weights[NATIVE] == NativeBackend(run.spec, run.weights).weight_bytes
     assert weights[onnx("model.onnx")] == len(bundle.members["model.onnx"])
-    assert weights[NATIVE_INT8] < weights[NATIVE]
+    assert max(weights[NATIVE_INT8], weights[NATIVE_FP16]) < weights[NATIVE]
     assert MEMBER in bundle.members
 
     page = work.out.with_suffix(".html").read_text("utf-8")

@@ -61,7 +61,8 @@ def test_auto_without_model_onnx(plain: Bundle) -> None:
 
 def test_auto_says_what_became_of_every_candidate(plain: Bundle) -> None:
     reasons = choose_backend(plain).reasons
-    assert [r.backend for r in reasons] == ["rknn", "native", "native-int8", "numpy", "onnx"]
+    names = [r.backend for r in reasons]
+    assert names == ["rknn", "native", "native-fp16", "native-int8", "numpy", "onnx"]
 
 
 @pytest.mark.parametrize("when", ["open", "step", "reset"])

@@ -178,7 +178,7 @@ def test_streams_are_as_alone(precision, streams):
     together = NativeBackend(spec, weights, precision, streams=streams)
     alone = [NativeBackend(spec, weights, precision) for _ in range(streams)]
     # the gates' rounding differs, so that int8 may take the other neighbour
-    limit = FLOAT_LIMIT if precision == "float32" else 0.01
+    limit = 0.01 if precision == "int8" else FLOAT_LIMIT
     assert (
         farthest(
             together.run(x[:30]),

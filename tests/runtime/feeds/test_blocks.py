@@ -123,7 +123,9 @@ def long_stream(columns: int, count: int = 700) -> bytes:
     return ("ch0,ch1,ch2\n" + "\n".join(lines) + "\n").encode()
 
 
-@pytest.mark.parametrize("backend", ["numpy", "native", "native-int8", "onnx", "reference"])
+@pytest.mark.parametrize(
+    "backend", ["numpy", "native", "native-fp16", "native-int8", "onnx", "reference"]
+)
 @pytest.mark.parametrize("size", [1, 1000, 1 << 16])
 def test_on_every_backend(classify_file: Any, backend: str, size: int) -> None:
     data = long_stream(3)

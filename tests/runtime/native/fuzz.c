@@ -98,7 +98,7 @@ static void fit(const el_network *n, el_layer *l) {
 
 static el_network a_network(void) {
     /* One value in, now and then: it may name a row of a table. */
-    const el_network n = {a_size(byte() % 4 ? 20 : 1), a_size(5), byte() % 2, layers};
+    const el_network n = {a_size(byte() % 4 ? 20 : 1), a_size(5), byte() % 3, layers};
     for (uint32_t k = 0; k < n.layers && k < EL_MAX_LAYERS; k++) {
         el_layer *const l = &layers[k];
         l->type = a_size(TYPES) - 1, l->units = a_size(20), l->option = a_size(2) - 1;

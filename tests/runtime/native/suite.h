@@ -103,6 +103,7 @@ const shape *shape_of(const el_layer *layer);
 size_t columns_before(const el_layer *layer, unsigned matrix); /* those of the ones before it */
 
 const float *layer_weights(const net *n, uint32_t layer);
+size_t matrices(const net *n, uint32_t layer); /* values of all of a layer's */
 naive_layer layer_of(const net *n, uint32_t layer);
 
 /* The input of a layer, out of x and the outputs of the layers before it, one after the other. */

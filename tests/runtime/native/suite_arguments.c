@@ -94,7 +94,7 @@ static void networks(const char *kernel, uint32_t precision, char *block, size_t
     BREAK(network.inputs, EL_MAX_SIZE + 1, EL_BAD_SIZE);
     BREAK(network.layers, 0, EL_BAD_SIZE);
     BREAK(network.layers, EL_MAX_LAYERS + 1, EL_BAD_SIZE);
-    BREAK(network.precision, EL_INT8 + 1, EL_BAD_SIZE);
+    BREAK(network.precision, EL_FLOAT16 + 1, EL_BAD_SIZE);
     for (unsigned j = 0; j < 2; j++) {
         BREAK(network.inputs, odd[j], EL_BAD_SIZE);
         BREAK(network.layers, odd[j], EL_BAD_SIZE);
@@ -473,7 +473,7 @@ static void processings(const char *kernel) {
 
 void test_arguments(const char *kernel) {
     snprintf(where, sizeof where, "%s, arguments", kernel);
-    for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++) {
+    for (uint32_t precision = EL_FLOAT32; precision <= EL_FLOAT16; precision++) {
         models(kernel, precision);
         states(kernel, precision);
     }

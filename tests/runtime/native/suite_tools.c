@@ -102,7 +102,7 @@ size_t columns_before(const el_layer *l, unsigned matrix) {
     return count;
 }
 
-static size_t matrices(const net *n, uint32_t layer) {
+size_t matrices(const net *n, uint32_t layer) {
     return values_before(&n->network.layer[layer], 3, inputs_of(n, layer));
 }
 
@@ -157,10 +157,12 @@ net make_net(const el_network *network, uint32_t precision) {
     return n;
 }
 
+static const char *const precisions[] = {"float32", "int8", "float16"};
+
 void describe(const char *kernel, const net *n, uint32_t streams) {
     const el_network *const z = &n->network;
     int at = snprintf(where, sizeof where, "%s %s, streams %u inputs %u", kernel,
-                      z->precision == EL_INT8 ? "int8" : "float32", streams, z->inputs);
+                      precisions[z->precision], streams, z->inputs);
     for (uint32_t k = 0; k < z->layers && at < (int)sizeof where; k++)
         at += snprintf(where + at, sizeof where - (size_t)at, ", type %u option %u units %u",
                        z->layer[k].type, z->layer[k].option, z->layer[k].units);

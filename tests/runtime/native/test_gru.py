@@ -15,6 +15,7 @@ from helpers.c_layers import (
     TYPES,
     Array,
     Kernel,
+    check_float16,
     check_float32,
     check_int8,
     check_model,
@@ -75,6 +76,11 @@ every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWOR
 @pytest.mark.parametrize("streams", [1, 6])
 def test_float32_over_1000_steps(network: CNetwork, streams: int, kernel: str) -> None:
     check_float32(network, WITH_GRU, streams=streams, kernel=kernel)
+
+
+@every_network
+def test_float16_over_1000_steps(network: CNetwork, kernel: str) -> None:
+    check_float16(network, WITH_GRU, streams=3, kernel=kernel)
 
 
 @every_network

@@ -91,6 +91,8 @@ def test_every_type_is_among_them() -> None:
 def test_a_network(seed: int) -> None:
     spec = a_network(seed)
     weights = normal_weights(spec, seed)
+    if seed % 2:  # so that weights in float16 are these
+        weights = {name: w.astype(np.float16).astype(np.float32) for name, w in weights.items()}
     rows = np.stack([feature_rows(spec, 40, seed=s) for s in range(STREAMS)], axis=1)
     references = [Reference(spec, weights) for _ in range(STREAMS)]
     expected = np.stack([r.run(rows[:, s]) for s, r in enumerate(references)], axis=1)
@@ -104,5 +106,5 @@ def test_a_network(seed: int) -> None:
                 exact = reference.state[name]
                 bound = LIMIT * max(1.0, float(np.abs(exact).max(initial=0)))
                 assert np.abs(values[s] - exact).max() <= bound, f"{kernel} {name}"
-        alone = NativeBackend(spec, weights, kernel=kernel)
+        alone = NativeBackend(spec, weights, "float16" if seed % 2 else "float32", kernel=kernel)
         assert np.abs(alone.run(rows[:, 0]) - expected[:, 0]).max() <= limit, kernel

@@ -55,6 +55,7 @@ def test_a_remembered_one_is_opened_alone(bundle: Bundle, backends: Backends, ca
         "onnx",
         "rknn",
         "native",
+        "native-fp16",
         "native-int8",
         "numpy",
     ]

@@ -138,7 +138,7 @@ def test_an_int8_entry_that_is_malformed(entry: Any, tmp_path: Path) -> None:
         make_bundle(tmp_path / "m.edge", SPEC, native_int8=entry)
 
 
-@pytest.mark.parametrize("name", ["native", "native-int8"])
+@pytest.mark.parametrize("name", ["native", "native-fp16", "native-int8"])
 @pytest.mark.parametrize("streams", [None, 3])
 def test_without_the_native_library(name: str, streams: int | None, promised: Bundle) -> None:
     with pytest.raises(
