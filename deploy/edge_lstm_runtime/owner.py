@@ -9,17 +9,22 @@ from __future__ import annotations
 import threading
 from threading import get_ident
 
+import numpy as np
+
 from .backends.base import CLOSED
 from .errors import BackendError
 
 
 class Owner:
-    """ident: of the thread, 0 for none. A fast path compares it with `get_ident()`."""
+    """ident: of the thread, 0 for none. A fast path compares it with `get_ident()`.
+    bits: (1,) float64, of the same number as uint64, for a fast path in C.
+    """
 
-    __slots__ = ("_closed", "_lock", "ident")
+    __slots__ = ("_closed", "_lock", "bits", "ident")
 
     def __init__(self) -> None:
-        self.ident = 0
+        self.bits = np.zeros(1)
+        self._set(0)
         self._closed = False
         self._lock = threading.Lock()
 
@@ -39,17 +44,21 @@ class Owner:
                     "state; open a session for each, or call hand_over() in that thread first"
                 )
             threading.current_thread()  # so that a thread from outside of Python is listed too
-            self.ident = get_ident()
+            self._set(get_ident())
 
     def leave(self) -> None:
         """The next thread that comes may have it. Raises BackendError as `check` does."""
         self.check()
-        self.ident = 0
+        self._set(0)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self.ident = 0
+            self._set(0)
+
+    def _set(self, ident: int) -> None:
+        self.ident = ident
+        self.bits.view(np.uint64)[0] = ident
 
 
 def _alive(ident: int) -> str | None:

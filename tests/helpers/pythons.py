@@ -50,3 +50,16 @@ def told(version: str, code: str, data: object) -> Any:
     done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def headers(version: str) -> Path:
+    """The folder of its Python.h. Skips the test if it is not here."""
+    path = _found(version)
+    if path is None:
+        pytest.skip(f"Python {version} is not on this machine")
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    asked = [path, "-I", "-c", code]
+    folder = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    if not (folder / "Python.h").exists():
+        pytest.skip(f"Python {version} has no Python.h here")
+    return folder

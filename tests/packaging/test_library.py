@@ -38,7 +38,7 @@ def elf(content: bytes) -> Any:
 def test_checksum(wheels: dict[str, Path], platform: str, content: bytes) -> None:
     with zipfile.ZipFile(wheels[platform]) as archive:
         stated = archive.read(hatch_build.IN_WHEEL + hatch_build.SUM).decode()
-    assert stated == f"{hashlib.sha256(content).hexdigest()}  libedge_lstm.so\n"
+    assert stated == f"{hashlib.sha256(content).hexdigest()}  _kernel.abi3.so\n"
 
 
 def test_size(content: bytes) -> None:

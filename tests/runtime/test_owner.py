@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,7 @@ def test_two_threads_never_get_a_wrong_answer(name: str, model: rt.Model) -> Non
     refused = [0, 0]
     wrong = [0, 0]
     barrier = threading.Barrier(2)
+    interval = sys.getswitchinterval()
 
     def stream(which: int) -> None:
         barrier.wait()
@@ -174,10 +176,14 @@ def test_two_threads_never_get_a_wrong_answer(name: str, model: rt.Model) -> Non
             wrong[which] += not np.array_equal(answers, expected[which])
 
     threads = [threading.Thread(target=stream, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    sys.setswitchinterval(1e-5)  # seconds: else the kernel is done before the other thread begins
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert wrong == [0, 0]
     assert sum(refused) > 0
 

@@ -171,6 +171,21 @@ class Backend(ABC):
         """
         return None
 
+    def stepper(
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        last: NDArray[np.float64],  # noqa: ARG002
+        owner: NDArray[np.float64],  # noqa: ARG002
+        otherwise: Callable[..., NDArray[Any]],  # noqa: ARG002
+    ) -> Callable[..., NDArray[Any]] | None:
+        """`Session.step` itself, in C: it checks, answers as `answerer` does, to the bit, and calls
+        `otherwise` with the same arguments for all that it does not know.
+
+        owner: (1,) the bits of the identifier of the thread that may call it, as uint64. In any
+        other thread `otherwise` raises the error. Returns None if the backend has no such function.
+        """
+        return None
+
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (steps, F) -> outputs: (steps, O), the same as `step` for each row."""
         if not len(features):
@@ -244,6 +259,14 @@ def refuse_opaque(facts: Facts, network: Network) -> None:
     else:
         advice = "use a backend that runs graphs, onnx, or a converted model on its NPU"
     raise BackendUnavailableError(f"{network.opaque}; {advice}")
+
+
+def into(out: NDArray[Any] | None, values: NDArray[Any]) -> NDArray[Any]:
+    """The values, in `out` if that is given."""
+    if out is None:
+        return values
+    out[...] = values
+    return out
 
 
 def checked_streams(streams: Sequence[int], count: int) -> list[int]:
