@@ -33,7 +33,7 @@ from packaging.tags import platform_tags
 
 ROOT = Path(__file__).parent
 NATIVE = ROOT / "deploy/edge_lstm_runtime/native"
-EXTENSION = ROOT / "deploy/extension/extension.c"  # the kernel as a Python module, without Python.h
+EXTENSION = ROOT / "deploy/extension"  # the kernel as a Python module, without Python.h
 LIBRARY = NATIVE / "_kernel.abi3.so"
 IN_WHEEL = f"edge_lstm_runtime/native/{LIBRARY.name}"
 TAG = "cp310-abi3"  # any Python from 3.10 on. Those without a global lock have no abi3
@@ -158,7 +158,8 @@ def compile_library(
             flags = [*COMPILE.split(), *part.macros.split(), *part.options(zig), *options]
             if python:
                 flags += ["-DEL_API=", f"-I{NATIVE}"]  # only the module's own function is seen
-            for source in [*sources(), *([EXTENSION] if python and k == 0 else [])]:
+            extension = sorted(EXTENSION.glob("*.c")) if python and k == 0 else []
+            for source in (*sources(), *extension):
                 objects.append(f"{k}-{source.stem}.o")
                 _run([*compiler, *flags, "-c", str(source), "-o", objects[-1]], folder)
         # The first part's CPU must run the code that the compiler adds of its own too.
@@ -184,7 +185,7 @@ def compile_for(
     compile_library(out, machine, compiler, zig=True, options=options, python=python)
 
 
-def compile_here(out: Path) -> str:
+def compile_here(out: Path, *, python: bool = True) -> str:
     """Make the library `out` for this machine -> the wheel's platform tag. Raises CompileError."""
     tags = list(platform_tags())
     # A Python of 32 bits on a 64-bit ARM says linux_armv8l and linux_armv7l.
@@ -193,12 +194,12 @@ def compile_here(out: Path) -> str:
         raise CompileError(f"there is none for {tags[0]}, only for Linux on {', '.join(MACHINES)}")
     platform = next((tag for tag in tags if tag in PLATFORMS), None)
     if platform and not os.environ.get("CC") and importlib.util.find_spec("ziglang"):
-        compile_for(platform, out)
+        compile_for(platform, out, python=python)
         return platform
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
         raise CompileError(f"there is no C compiler here, neither {compiler[0]} nor ziglang")
-    compile_library(out, machine, compiler)
+    compile_library(out, machine, compiler, python=python)
     return f"linux_{machine}"
 
 

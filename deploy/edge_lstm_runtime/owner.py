@@ -7,24 +7,21 @@ belongs to the first thread that uses it, until that thread hands it over or end
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from threading import get_ident
-
-import numpy as np
 
 from .backends.base import CLOSED
 from .errors import BackendError
 
 
 class Owner:
-    """ident: of the thread, 0 for none. A fast path compares it with `get_ident()`.
-    bits: (1,) float64, of the same number as uint64, for a fast path in C.
-    """
+    """ident: of the thread, 0 for none. A fast path compares it with `get_ident()`."""
 
-    __slots__ = ("_closed", "_lock", "bits", "ident")
+    __slots__ = ("_closed", "_lock", "_told", "ident")
 
     def __init__(self) -> None:
-        self.bits = np.zeros(1)
-        self._set(0)
+        self.ident = 0
+        self._told: Callable[[int], None] | None = None
         self._closed = False
         self._lock = threading.Lock()
 
@@ -58,7 +55,13 @@ class Owner:
 
     def _set(self, ident: int) -> None:
         self.ident = ident
-        self.bits.view(np.uint64)[0] = ident
+        if self._told is not None:
+            self._told(ident)
+
+    def tell(self, told: Callable[[int], None]) -> None:
+        """Call this with `ident` now and after every change."""
+        self._told = told
+        told(self.ident)
 
 
 def _alive(ident: int) -> str | None:

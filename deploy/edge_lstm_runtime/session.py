@@ -119,9 +119,10 @@ class Session:
         self._sound = sound.stream() if sound is not None and streams is None else None
         self._model = model if model is None or streams is None else np.tile(model, (streams, 1))
         self._owner = Owner()
-        stepper = backend.stepper(spec, self._pre.last, self._owner.bits, self.step)
+        stepper = backend.stepper(spec, self._pre.last, self.step)
         if stepper is not None:
-            self.step = stepper  # type: ignore[method-assign]
+            self._owner.tell(stepper.own)
+            self.step = stepper.step  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         several = "" if self.streams is None else f", {self.streams} streams"

@@ -1,4 +1,4 @@
-/* What extension.c uses of Python's stable ABI, as it is from Python 3.10 on, and of NumPy's C API.
+/* What is used of Python's stable ABI, as it is from Python 3.10 on, and of NumPy's C API.
  *
  * Declared here, so that neither Python.h nor NumPy's headers are needed, which a cross compiler
  * lacks and a user's machine may lack. A test compiles this file together with the real headers of
@@ -119,6 +119,7 @@ int PyDict_SetItem(PyObject *dict, PyObject *key, PyObject *value);
 PyObject *PyBytes_FromStringAndSize(const char *bytes, Py_ssize_t size);
 Py_ssize_t PyBytes_Size(PyObject *bytes);
 char *PyBytes_AsString(PyObject *bytes);
+PyObject *PyUnicode_InternFromString(const char *text);
 int PyUnicode_CompareWithASCIIString(PyObject *text, const char *ascii);
 
 /* The fields of an array, which NumPy 1 and 2 share, and what is in NumPy's table of functions. */

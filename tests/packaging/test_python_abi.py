@@ -15,7 +15,7 @@ from helpers.pythons import VERSIONS, headers
 
 pytestmark = pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
 HERE = Path(__file__).parent
-FOLDER = hatch_build.EXTENSION.parent
+FOLDER = hatch_build.EXTENSION
 OURS = (FOLDER / "python_abi.h").read_text("utf-8")
 LIMITED = "-DPy_LIMITED_API=0x030A0000"  # Python 3.10's
 NUMPY = Path(np.get_include())

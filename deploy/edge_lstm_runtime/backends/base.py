@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,6 +80,16 @@ class Facts:
         A simulator converts the model first, in a process with limits of its own.
         """
         return (self.graph or self.artifact is not None) and self.runs_on != "simulator"
+
+
+class Stepper(Protocol):
+    """`Session.step` in C."""
+
+    def step(self, x: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """It passes on what it does not know, and every call from another thread than its owner."""
+
+    def own(self, ident: int, /) -> None:
+        """The thread that may call it, by its identifier. 0: none."""
 
 
 class Backend(ABC):
@@ -175,14 +185,12 @@ class Backend(ABC):
         self,
         spec: ModelSpec,  # noqa: ARG002
         last: NDArray[np.float64],  # noqa: ARG002
-        owner: NDArray[np.float64],  # noqa: ARG002
         otherwise: Callable[..., NDArray[Any]],  # noqa: ARG002
-    ) -> Callable[..., NDArray[Any]] | None:
-        """`Session.step` itself, in C: it checks, answers as `answerer` does, to the bit, and calls
-        `otherwise` with the same arguments for all that it does not know.
+    ) -> Stepper | None:
+        """What takes the place of `Session.step`, to answer as `answerer` does, to the bit.
 
-        owner: (1,) the bits of the identifier of the thread that may call it, as uint64. In any
-        other thread `otherwise` raises the error. Returns None if the backend has no such function.
+        otherwise: `Session.step`, which answers or raises for all that the other doesn't know.
+        Returns None if the backend has nothing of this kind.
         """
         return None
 

@@ -13,7 +13,7 @@ from ..errors import BackendError, BackendUnavailableError
 from ..inputs import NUMBERS
 from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
-from .base import Backend, Facts, State, check_state, checked_streams, into, refuse_opaque
+from .base import Backend, Facts, State, Stepper, check_state, checked_streams, into, refuse_opaque
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -83,13 +83,12 @@ class NativeBackend(Backend):
     def _way(
         self,
         otherwise: Callable[..., Any] | None,
-        owner: NDArray[np.float64] | None = None,
         last: NDArray[np.float64] | None = None,
         processing: Processing | None = None,
     ) -> Step:
         """A way to call the kernel, see native/_kernel.pyi."""
         step: Step = native.library().Step(
-            self._net, otherwise, self._releases, self._batched, owner, last, processing
+            self._net, otherwise, self._releases, self._batched, last, processing
         )
         return step
 
@@ -133,11 +132,10 @@ class NativeBackend(Backend):
         self,
         spec: ModelSpec,
         last: NDArray[np.float64],
-        owner: NDArray[np.float64],
         otherwise: Callable[..., NDArray[Any]],
-    ) -> Callable[..., NDArray[Any]] | None:
+    ) -> Stepper | None:
         found = self._processing(spec)
-        return found and self._way(otherwise, owner, last, found).step
+        return found and self._way(otherwise, last, found)
 
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
@@ -145,7 +143,7 @@ class NativeBackend(Backend):
         found = self._processing(spec)
         if found is None:
             return None
-        step = self._way(None, None, last, found).step
+        step = self._way(None, last, found).step
 
         def answer(x: ArrayLike) -> Float32 | None:
             sample = _as_float64(x)
@@ -159,7 +157,7 @@ class NativeBackend(Backend):
         found = self._processing(spec)
         if found is None:
             return None
-        rows = self._way(None, None, last, found).rows
+        rows = self._way(None, last, found).rows
         shape = last.shape
 
         def answers(xs: NDArray[np.float64]) -> Float32:

@@ -1,4 +1,4 @@
-"""The C kernel of this folder, as a module of Python (deploy/extension/extension.c).
+"""The C kernel of this folder, as a module of Python (deploy/extension).
 
 A wheel for a platform has it, built as _kernel.abi3.so. The pure wheel lacks it.
 """

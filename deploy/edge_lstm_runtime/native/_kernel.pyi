@@ -1,4 +1,4 @@
-"""What deploy/extension/extension.c makes."""
+"""What deploy/extension makes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +45,6 @@ class Step:
     otherwise: answers what `step` does not know. If it is None, the answer is None.
     release: whether other threads run during a step.
     batched: whether a sample is (streams, C), and not (C,).
-    owner: (1,) the bits of the identifier of the only thread that may call it, as uint64.
     last: (C,) or (streams, C), see el_answer. processing: None for features in float32.
     """
 
@@ -55,12 +54,14 @@ class Step:
         otherwise: Callable[..., Any] | None,
         release: bool,
         batched: bool,
-        owner: Float64 | None,
         last: Float64 | None,
         processing: Processing | None,
         /,
     ) -> Step: ...
     def step(self, x: Any, *, out: Float32 | None = None) -> Any: ...
+    def own(self, ident: int, /) -> None:
+        """From now on only the thread with this identifier may call `step`."""
+
     def rows(self, xs: Float64, answers: Float32, /) -> int:
         """How many rows were answered, before the first one that can't be used."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 
 import pytest
 
+import hatch_build
 from helpers.c_build import compiler
-from helpers.fuzzers import fuzz_bundles, fuzz_kernel, fuzz_kernel_of_gcc
+from helpers.fuzzers import fuzz_bundles, fuzz_call, fuzz_kernel, fuzz_kernel_of_gcc
 from helpers.on_request import ON_REQUEST
 
 pytestmark = pytest.mark.slow
@@ -52,6 +54,29 @@ def test_kernel(tmp_path):
 def test_kernel_of_gcc(tmp_path):
     """Before the sums were unsigned, this ended at an overflow in the first second."""
     assert runs(fuzz_kernel_of_gcc(tmp_path, SECONDS)) > 1000
+
+
+@pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+def test_call(tmp_path):
+    """Random objects through the module of Python, under the sanitizers."""
+    said = fuzz_call(tmp_path, 8)
+    assert runs(said) > 100
+    assert str(tmp_path) in said, "another library ran"
+
+
+@ON_REQUEST
+@pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+def test_a_wrong_call_is_found(tmp_path, monkeypatch):
+    """One that writes past the end of its memory for a sample."""
+    changed = tmp_path / "extension"
+    shutil.copytree(hatch_build.EXTENSION, changed)
+    source = (changed / "step.c").read_text()
+    right = "sizeof(double) * (size_t)size"
+    assert right in source
+    (changed / "step.c").write_text(source.replace(right, "sizeof(float) * (size_t)size"))
+    monkeypatch.setattr(hatch_build, "EXTENSION", changed)
+    with pytest.raises(AssertionError, match="AddressSanitizer"):
+        fuzz_call(tmp_path, 20)
 
 
 @pytest.mark.skipif(
