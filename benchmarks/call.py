@@ -108,9 +108,8 @@ def main() -> None:
         for name, time in found.items():
             above = "" if "streams" in name else f"{time - inside:>10.0f}"
             most = WAYS.get(name)
-            print(
-                f"{name:<30}{time:>8.0f}{above}{verdict(time - inside, most=most) if most else ''}"
-            )
+            told = verdict(time - inside, most=most) if most else ""
+            print(f"{name:<30}{time:>8.0f}{above}{told}")
         print(f"{'session.run, for each row':<30}{1e9 * runs / ROWS:>8.0f}")
 
 
