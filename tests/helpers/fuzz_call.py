@@ -169,7 +169,7 @@ def main(seconds: float, seed: int) -> None:
         rng = random.Random(f"{seed} {count}")
         (sessions, arguments)[count % 2](rng)
         count += 1
-    print(f"Done {count} runs of {native.LIBRARY}")
+    sys.stdout.write(f"Done {count} runs of {native.LIBRARY}\n")
 
 
 if __name__ == "__main__":

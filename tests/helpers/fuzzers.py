@@ -56,7 +56,7 @@ def fuzz_kernel_of_gcc(folder: Path, seconds: int, seed: int = 1) -> str:
 
 
 def fuzz_call(folder: Path, seconds: int, seed: int = 1) -> str:
-    """What fuzz_call.py says, with a module that GCC's sanitizers watch. AssertionError as above."""
+    """What fuzz_call.py says of a module that GCC's sanitizers watch. AssertionError as above."""
     sanitizers = "-fsanitize=address,undefined"
     package = folder / "edge_lstm_runtime"
     shutil.rmtree(package, ignore_errors=True)

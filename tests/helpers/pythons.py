@@ -26,7 +26,7 @@ for name in ("edge_lstm_runtime", "edge_lstm_runtime.inputs", "edge_lstm_runtime
 
 
 @functools.lru_cache
-def _found(version: str) -> str | None:
+def found(version: str) -> str | None:
     """The path of a Python of this version."""
     name = f"python{version}"
     installed = (str(path) for at in PLACES for path in Path.home().glob(f"{at}/{name}"))
@@ -43,7 +43,7 @@ def told(version: str, code: str, data: object) -> Any:
 
     Skips the test if the Python is not here.
     """
-    path = _found(version)
+    path = found(version)
     if path is None:
         pytest.skip(f"Python {version} is not on this machine")
     command = [path, "-I", "-c", _PACKAGES + code, str(ROOT / "deploy")]
@@ -54,7 +54,7 @@ def told(version: str, code: str, data: object) -> Any:
 
 def headers(version: str) -> Path:
     """The folder of its Python.h. Skips the test if it is not here."""
-    path = _found(version)
+    path = found(version)
     if path is None:
         pytest.skip(f"Python {version} is not on this machine")
     code = "import sysconfig; print(sysconfig.get_path('include'))"

@@ -226,6 +226,22 @@ def test_library_for_another_processor(tmp_path):
 
 
 @built
+def test_a_python_without_the_stable_abi(tmp_path, monkeypatch):
+    """As one without a global lock: loading the library would end it. NumPy answers there."""
+    bundle = make_bundle(tmp_path / "a.edge")
+    without = [suffix for suffix in native.EXTENSION_SUFFIXES if suffix != ".abi3.so"]
+    monkeypatch.setattr(native, "EXTENSION_SUFFIXES", without)
+    native.library.cache_clear()
+    try:
+        with pytest.raises(rt.BackendUnavailableError, match="for Python's stable ABI, which") as e:
+            native.kernels()
+        assert "\n" not in str(e.value)
+        assert rt.choose_backend(bundle, ("native", "numpy")).name == "numpy"
+    finally:
+        native.library.cache_clear()
+
+
+@built
 def test_library_of_another_program(tmp_path):
     """A library that loads and has other functions."""
     content = native.LIBRARY.read_bytes().replace(b"PyInit__kernel", b"PyInit__colonel"[:14])

@@ -6,11 +6,14 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import hatch_build
-from helpers.c_build import compiler
+from edge_lstm_runtime import native
+from helpers.c_build import compiler, run
 from helpers.fuzzers import fuzz_bundles, fuzz_call, fuzz_kernel, fuzz_kernel_of_gcc
 from helpers.on_request import ON_REQUEST
 
@@ -62,6 +65,19 @@ def test_call(tmp_path):
     said = fuzz_call(tmp_path, 8)
     assert runs(said) > 100
     assert str(tmp_path) in said, "another library ran"
+
+
+@ON_REQUEST  # two minutes
+@pytest.mark.skipif(not compiler("valgrind"), reason="needs valgrind")
+@pytest.mark.skipif(not native.LIBRARY.exists(), reason="the library is not built")
+def test_call_under_valgrind(tmp_path):
+    """On the module as it is shipped. What it says of Python, NumPy and the loader is theirs."""
+    log = tmp_path / "log"
+    program = [sys.executable, Path(fuzz_call.__code__.co_filename).with_name("fuzz_call.py")]
+    said = run(["env", "PYTHONMALLOC=malloc", "valgrind", f"--log-file={log}", *program, "40", "1"])
+    assert runs(said) > 20
+    assert "ERROR SUMMARY" in log.read_text()
+    assert native.LIBRARY.name not in log.read_text()
 
 
 @ON_REQUEST
