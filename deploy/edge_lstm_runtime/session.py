@@ -81,6 +81,9 @@ class Session:
     >>> s.reset()  # a new recording begins
     >>> np.array_equal(s.step(recording[0]), answer)
     True
+    >>> again = s.step(recording[1], out=answer)  # into an array that is there
+    >>> again is answer
+    True
     >>> s.hand_over()  # another thread may use it now
     >>> s.close()
 

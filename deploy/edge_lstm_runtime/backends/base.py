@@ -96,8 +96,8 @@ class Backend(ABC):
     """One network with its state. A new backend is as after `reset()`.
 
     Derive from it for a backend of your own (docs/backends.md). Only `reset`, `step` and `state`
-    are needed. It may also have `run`, `reset_streams`, `interrupt` and `close`, and `answerer` and
-    `rows_answerer` if it does the pre- and post-processing itself.
+    are needed. It may also have `run`, `reset_streams`, `interrupt` and `close`, and `answerer`,
+    `rows_answerer` and `stepper` if it does the pre- and post-processing itself.
 
     >>> import numpy as np, edge_lstm_runtime as rt
     >>> class Sum(rt.Backend):
@@ -120,9 +120,11 @@ class Backend(ABC):
     >>> backend.reset()
     >>> backend.run(np.ones((3, 2))).tolist()  # (steps, F) -> (steps, O)
     [[2.0], [4.0], [6.0]]
-    >>> spec = rt.load("mine.edge").spec  # these two answer raw samples, or are None as here
+    >>> spec = rt.load("mine.edge").spec  # these answer raw samples, or are None as here
     >>> backend.answerer(spec, np.zeros(3)), backend.rows_answerer(spec, np.zeros(3))
     (None, None)
+    >>> print(backend.stepper(spec, np.zeros(3), otherwise=print))
+    None
     >>> backend.reset_streams([0])  # for a backend of several streams
     >>> backend.interrupt()
     >>> backend.close()
