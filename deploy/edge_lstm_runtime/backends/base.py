@@ -189,8 +189,9 @@ class Backend(ABC):
         last: NDArray[np.float64],  # noqa: ARG002
         otherwise: Callable[..., NDArray[Any]],  # noqa: ARG002
     ) -> Stepper | None:
-        """What takes the place of `Session.step`, to answer as `answerer` does, to the bit.
+        """What takes the place of `Session.step`: a raw sample (C,) -> the answer (O,).
 
+        It is that of `answerer` to the bit. last: (C,), as there.
         otherwise: `Session.step`, which answers or raises for all that the other doesn't know.
         Returns None if the backend has nothing of this kind.
         """
