@@ -90,6 +90,7 @@ wheels: .venv/ready
 bench: .venv/tests
 	$(BIN)/python benchmarks/numpy_step.py
 	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/call.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/train_speed.py

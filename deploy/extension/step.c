@@ -13,8 +13,8 @@ typedef struct {
     int nd, release; /* of x and y; whether other threads run during a step */
     Py_ssize_t width, y_shape[2];
     el_processing processing; /* without mean: x are features, in float32 */
-    double *sample, *last; /* sample: memory for one */
-    void *memory;          /* of the processing and the sample */
+    double *sample, *last;     /* sample: memory for one */
+    void *memory;              /* of the processing and the sample */
     PyObject *object[OBJECTS]; /* whose memory is used; NULL: there is none */
 } Step;
 
@@ -69,7 +69,8 @@ static int read_processing(Step *s, PyObject *processing, PyObject *last) {
         if (!(from[k] = exactly(m, given[k], m->float64, READABLE, k > 1 ? outputs : s->width)))
             return 0;
     const size_t residual_bytes = added ? sizeof(uint32_t) * (size_t)outputs : 0;
-    if (!from[0] || !s->width || (added && PyBytes_Size(residual) != (Py_ssize_t)residual_bytes))
+    if (!from[0] || s->width < 1 || s->width > (Py_ssize_t)EL_MAX_SIZE ||
+        (added && PyBytes_Size(residual) != (Py_ssize_t)residual_bytes))
         return 0;
     const Py_ssize_t size = net->streams * s->width;
     if (!(s->last = exactly(m, last, m->float64, WRITABLE, size))) return 0;
