@@ -54,17 +54,17 @@ help:
 	@touch $@
 
 # After a change of the source; without a compiler it says so, and everything else goes on.
-$(NATIVE)/libedge_lstm.so: $(wildcard $(NATIVE)/*.[ch]) deploy/hatch_build.py | .venv/ready
+$(NATIVE)/_kernel.abi3.so: $(wildcard $(NATIVE)/*.[ch] deploy/extension/*.[ch]) deploy/hatch_build.py | .venv/ready
 	@$(BIN)/python deploy/hatch_build.py || true
 
 demo: .venv/ready
 	$(BIN)/edge-lstm demo -o build/demo
 	@echo "edge-lstm is in $(BIN): run \`. $(BIN)/activate\` in this shell, and go on with the README"
 
-test: .venv/tests $(NATIVE)/libedge_lstm.so
+test: .venv/tests $(NATIVE)/_kernel.abi3.so
 	$(PYTEST) -m "not slow"
 
-slow: .venv/tests $(NATIVE)/libedge_lstm.so
+slow: .venv/tests $(NATIVE)/_kernel.abi3.so
 	$(PYTEST) -m slow
 
 fuzz: .venv/tests
@@ -93,6 +93,7 @@ wheels: .venv/ready
 bench: .venv/tests
 	$(BIN)/python benchmarks/numpy_step.py
 	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/call.py
 	$(BIN)/python benchmarks/board_install.py
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/train_speed.py
@@ -121,4 +122,4 @@ bench-rknn: .venv/tests
 	$(BIN)/python benchmarks/rknn_int8.py
 
 clean:
-	rm -rf .venv build dist $(NATIVE)/libedge_lstm.so* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist $(NATIVE)/*.so* .mypy_cache .ruff_cache .pytest_cache

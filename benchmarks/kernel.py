@@ -23,11 +23,11 @@ import machine
 import numpy as np
 import peers
 
+import hatch_build
 from edge_lstm_runtime import Reference, native
 from edge_lstm_runtime.backends.native import NativeBackend
 
 HERE = Path(__file__).parent
-FOLDER = native.LIBRARY.parent
 SIZES = (16, 32, 64, 128, 256)
 STREAMS = 64
 WIDTH = 128
@@ -43,7 +43,7 @@ RATIOS: dict[tuple[object, object], float] = {
 
 
 def inside_c(*arguments: object) -> list[dict[str, object]]:
-    """The rows that kernel.c prints, built here against the library that the backend loads."""
+    """The rows that kernel.c prints, built here against the kernel as the backend has it."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SystemExit(
@@ -51,14 +51,16 @@ def inside_c(*arguments: object) -> list[dict[str, object]]:
         )
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "kernel"
+        library = Path(folder) / "libedge_lstm.so"
+        hatch_build.compile_here(library, python=False)
         options = ["-std=gnu99", "-O3", "-march=native", "-ffp-contract=fast"]
         command = [
             compiler,
             *options,
-            f"-I{FOLDER}",
+            f"-I{hatch_build.NATIVE}",
             str(HERE / "kernel.c"),
-            str(native.LIBRARY),
-            f"-Wl,-rpath,{FOLDER}",
+            str(library),
+            f"-Wl,-rpath,{folder}",
             "-o",
             str(program),
         ]

@@ -1,6 +1,6 @@
 """Compiles the native kernel for this machine or any board, into the wheel or the working tree.
 
-    python deploy/hatch_build.py                  # native/libedge_lstm.so here, for this machine
+    python deploy/hatch_build.py                  # native/_kernel.abi3.so here, for this machine
     python deploy/hatch_build.py wheels FOLDER    # every wheel there is, of both distributions
 
 As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL:
@@ -36,8 +36,10 @@ from packaging.tags import platform_tags
 
 ROOT = Path(__file__).parent
 NATIVE = ROOT / "edge_lstm_runtime/native"
-LIBRARY = NATIVE / "libedge_lstm.so"
-IN_WHEEL = "edge_lstm_runtime/native/libedge_lstm.so"
+EXTENSION = ROOT / "extension"  # the kernel as a Python module, without Python.h
+LIBRARY = NATIVE / "_kernel.abi3.so"
+IN_WHEEL = f"edge_lstm_runtime/native/{LIBRARY.name}"
+TAG = "cp310-abi3"  # any Python from 3.10 on. Those without a global lock have no abi3
 SUM = ".sha256"  # ends the name of the file with a library's checksum, which lies beside it
 VARIABLE = "EDGE_LSTM_WHEEL"
 ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
@@ -47,7 +49,7 @@ COMPILE = (
     "-fno-unwind-tables -fno-asynchronous-unwind-tables"
 )
 # ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
-LINK = "-shared -s -Wl,--gc-sections -Wl,-z,defs"
+LINK = "-shared -s -Wl,--gc-sections"
 AVX2 = "-mavx2 -mfma -mf16c"
 AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mprefer-vector-width=512"
 
@@ -144,22 +146,29 @@ def compile_library(
     *,
     zig: bool = False,
     options: Sequence[str] = (),
+    python: bool = True,
 ) -> None:
     """Make the library `out` for a machine of MACHINES, and its checksum beside it.
 
     compiler: its command, which may be a cross compiler's. zig: whether it wants ziglang's options.
-    options: further ones for it. Raises CompileError.
+    options: further ones for it. python: whether it is a module of Python, or for C alone, with the
+    functions of edge_lstm.h. Raises CompileError.
     """
     with tempfile.TemporaryDirectory() as folder:
         parts = MACHINES[machine]
         objects = []
         for k, part in enumerate(parts):
             flags = [*COMPILE.split(), *part.macros.split(), *part.options(zig), *options]
-            for source in sources():
+            if python:
+                flags += ["-DEL_API=", f"-I{NATIVE}"]  # only the module's own function is seen
+            extension = sorted(EXTENSION.glob("*.c")) if python and k == 0 else []
+            for source in (*sources(), *extension):
                 objects.append(f"{k}-{source.stem}.o")
                 _run([*compiler, *flags, "-c", str(source), "-o", objects[-1]], folder)
         # The first part's CPU must run the code that the compiler adds of its own too.
         flags = [*LINK.split(), *parts[0].options(zig)]
+        if not python:
+            flags.append("-Wl,-z,defs")  # a module finds Python's functions when it is loaded
         _run([*compiler, *flags, *objects, "-o", "library.so"], folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         library = (Path(folder) / "library.so").read_bytes()
@@ -170,13 +179,16 @@ def compile_library(
             new.replace(path)  # at once: a process may have the old one open
 
 
-def compile_for(platform: str, out: Path, *, options: Sequence[str] = ()) -> None:
+def compile_for(
+    platform: str, out: Path, *, options: Sequence[str] = (), python: bool = True
+) -> None:
     """Make the library `out` for a platform of PLATFORMS, by ziglang. Raises CompileError."""
     compiler = compiler_for(platform)
-    compile_library(out, machine_of(platform), compiler, zig=True, options=options)
+    machine = machine_of(platform)
+    compile_library(out, machine, compiler, zig=True, options=options, python=python)
 
 
-def compile_here(out: Path) -> str:
+def compile_here(out: Path, *, python: bool = True) -> str:
     """Make the library `out` for this machine -> the wheel's platform tag. Raises CompileError."""
     tags = list(platform_tags())
     # A Python of 32 bits on a 64-bit ARM says linux_armv8l and linux_armv7l.
@@ -185,12 +197,12 @@ def compile_here(out: Path) -> str:
         raise CompileError(f"there is none for {tags[0]}, only for Linux on {', '.join(MACHINES)}")
     platform = next((tag for tag in tags if tag in PLATFORMS), None)
     if platform and not os.environ.get("CC") and importlib.util.find_spec("ziglang"):
-        compile_for(platform, out)
+        compile_for(platform, out, python=python)
         return platform
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
         raise CompileError(f"there is no C compiler here, neither {compiler[0]} nor ziglang")
-    compile_library(out, machine, compiler)
+    compile_library(out, machine, compiler, python=python)
     return f"linux_{machine}"
 
 
@@ -277,7 +289,7 @@ class NativeHook(BuildHookInterface[Any]):
         build_data["force_include"][str(library)] = IN_WHEEL
         build_data["force_include"][str(sum_of(library))] = IN_WHEEL + SUM
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"{TAG}-{platform}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         if folder := getattr(self, "_folder", None):

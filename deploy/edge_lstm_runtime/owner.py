@@ -7,6 +7,7 @@ belongs to the first thread that uses it, until that thread hands it over or end
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from threading import get_ident
 
 from .backends.base import CLOSED
@@ -16,10 +17,11 @@ from .errors import BackendError
 class Owner:
     """ident: of the thread, 0 for none. A fast path compares it with `get_ident()`."""
 
-    __slots__ = ("_closed", "_lock", "ident")
+    __slots__ = ("_closed", "_lock", "_told", "ident")
 
     def __init__(self) -> None:
         self.ident = 0
+        self._told: Callable[[int], None] | None = None
         self._closed = False
         self._lock = threading.Lock()
 
@@ -39,17 +41,27 @@ class Owner:
                     "state; open a session for each, or call hand_over() in that thread first"
                 )
             threading.current_thread()  # so that a thread from outside of Python is listed too
-            self.ident = get_ident()
+            self._set(get_ident())
 
     def leave(self) -> None:
         """The next thread that comes may have it. Raises BackendError as `check` does."""
         self.check()
-        self.ident = 0
+        self._set(0)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self.ident = 0
+            self._set(0)
+
+    def _set(self, ident: int) -> None:
+        self.ident = ident
+        if self._told is not None:
+            self._told(ident)
+
+    def tell(self, told: Callable[[int], None]) -> None:
+        """Call this with `ident` now and after every change."""
+        self._told = told
+        told(self.ident)
 
 
 def _alive(ident: int) -> str | None:

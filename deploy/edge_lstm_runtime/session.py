@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends.base import Backend
+from .backends.base import Backend, into
 from .errors import BackendError, ConfigError, SampleError
 from .inputs import as_samples, from_scale, sound_of
 from .model.spec import ModelSpec
@@ -82,6 +81,9 @@ class Session:
     >>> s.reset()  # a new recording begins
     >>> np.array_equal(s.step(recording[0]), answer)
     True
+    >>> again = s.step(recording[1], out=answer)  # into an array that is there
+    >>> again is answer
+    True
     >>> s.hand_over()  # another thread may use it now
     >>> s.close()
 
@@ -120,43 +122,47 @@ class Session:
         self._sound = sound.stream() if sound is not None and streams is None else None
         self._model = model if model is None or streams is None else np.tile(model, (streams, 1))
         self._owner = Owner()
-        if self._answer is not None:
-            self.step = self._fast_step(self._answer)  # type: ignore[method-assign, assignment]
+        stepper = backend.stepper(spec, self._pre.last, self.step)
+        if stepper is not None:
+            self._owner.tell(stepper.own)
+            self.step = stepper.step  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         several = "" if self.streams is None else f", {self.streams} streams"
         return f"{type(self).__name__}({self.backend.name}{several}; {self.spec.summary})"
 
-    def _fast_step(
-        self, answer: Callable[[ArrayLike], NDArray[Any] | None]
-    ) -> Callable[[ArrayLike], NDArray[Any]]:
-        """`step` as a function: a method's lookups would take a twentieth of a native step."""
-        owner = self._owner
-        any_step = self.step
-
-        @functools.wraps(any_step)
-        def step(x: ArrayLike) -> NDArray[Any]:
-            if owner.ident == get_ident() and (found := answer(x)) is not None:
-                return found
-            return any_step(x)
-
-        return step
-
-    def step(self, x: ArrayLike) -> NDArray[Any]:
+    def step(self, x: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """x: (C,) raw units -> (O,) float32 (float64 from the reference).
 
-        The answer is logits, or raw units: the task says which.
-        Raises SampleError for a wrong number of values, text, inf, or a NaN that the model refuses.
-        The state is then unchanged.
+        The answer is logits, or raw units: the task says which. out: an array of its shape and type
+        that it is written to, and which is returned.
+        Raises SampleError for a wrong number of values, text, inf, or a NaN that the model refuses,
+        and ConfigError for another `out`. The state is then unchanged.
         """
         if self._owner.ident != get_ident():
             self._owner.check()
+        if out is not None:
+            self._check_out(out, ())
         if self._answer is not None and (answer := self._answer(x)) is not None:
-            return answer
+            return into(out, answer)
         outputs = self._step(self._features(x))
-        if self._scaling is None:
-            return outputs
-        return answers(self._scaling, outputs, self._pre.last)
+        if self._scaling is not None:
+            outputs = answers(self._scaling, outputs, self._pre.last)
+        return into(out, outputs)
+
+    def _check_out(self, out: object, rows: tuple[int, ...]) -> None:
+        """Raises ConfigError unless `out` can take the answers of so many rows, () for a step."""
+        streams = () if self.streams is None else (self.streams,)
+        shape = (*rows, *streams, self.spec.answer.size)
+        dtype = np.dtype(self.backend.dtype)
+        if isinstance(out, np.ndarray):
+            if out.shape == shape and out.dtype == dtype and out.flags.writeable:
+                return
+            locked = "" if out.flags.writeable else ", which is read-only"
+            found = f"{out.dtype}{out.shape}{locked}"
+        else:
+            found = f"of type {type(out).__name__}"
+        raise ConfigError(f"out is {found}; expected a writable array, {dtype}{shape}")
 
     def steps(self, xs: NDArray[np.float64]) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (n, O): `step` of each row, to the bit.
@@ -174,19 +180,29 @@ class Session:
         streams = () if self.streams is None else (self.streams,)
         return np.array(found, self.backend.dtype).reshape(-1, *streams, self.spec.answer.size)
 
-    def run(self, xs: ArrayLike) -> NDArray[Any]:
+    def run(self, xs: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """xs: (steps, C) raw units -> (steps, O): the same as `step` for each row.
 
+        out: an array of their shape and type that they are written to, and which is returned.
         The state is carried in and out. For a bidirectional model, the rows are one whole sequence:
         it starts from the zero state, and no earlier value fills a gap ("ffill").
-        Raises SampleError with the number of the first row that can't be used, and BackendError if
-        the backend fails. The state is then as it was before the call.
+        Raises SampleError with the number of the first row that can't be used, ConfigError for
+        another `out`, and BackendError if the backend fails. The state is then as it was before the
+        call.
         """
         self._owner.check()
         xs = as_samples(self.spec.inputs, xs, self.streams)
+        if out is not None:
+            self._check_out(out, (len(xs),))
         if not len(xs):
-            return np.empty((*xs.shape[:-1], self.spec.answer.size), self.backend.dtype)
+            empty = np.empty((*xs.shape[:-1], self.spec.answer.size), self.backend.dtype)
+            return into(out, empty)
         before = self.state
+        if self._answers is not None:
+            found = self._answers(xs)
+            if len(found) == len(xs):
+                return into(out, found)
+            self.state = before  # what follows raises the error
         try:
             if self.spec.whole:
                 self._pre.reset()
@@ -197,7 +213,9 @@ class Session:
             with contextlib.suppress(BackendError):
                 self.state = before
             raise
-        return outputs if self._scaling is None else answers(self._scaling, outputs, filled)
+        if self._scaling is not None:
+            outputs = answers(self._scaling, outputs, filled)
+        return into(out, outputs)
 
     def listen(self, pcm: ArrayLike) -> NDArray[Any]:
         """pcm: (samples,) mono, int16 or floats in -1 to 1 -> (n, O) answers.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_lstm_runtime import ModelSpec, Reference, native
 from edge_lstm_runtime.backends.native import NativeBackend
-from edge_lstm_runtime.native import CLayer, CNetwork, address
+from edge_lstm_runtime.native import CLayer, CNetwork
 from helpers.specs import feature_rows
 from helpers.tolerances import assert_close
 
@@ -69,36 +68,20 @@ class Kernel:
         flat = np.concatenate([array.ravel() for layer in weights for array in layer])
         self.outputs = network.layers[-1].units
         self.streams = streams
-        self.model = native.make_model(network, flat, precision, kernel)
-        self.memory = native.make_state(self.model, streams, kernel)
+        self.net = native.make_net(network, flat, precision, kernel, streams=streams)
 
     def run(self, x: Array) -> Array:
         """(steps, streams, inputs) -> (steps, streams, outputs)"""
-        rows = np.ascontiguousarray(x, np.float32)
         y = np.empty((len(x), self.streams, self.outputs), np.float32)
-        native.call(
-            "el_run",
-            address(self.model),
-            address(self.memory),
-            address(rows),
-            ctypes.c_size_t(len(rows)),
-            address(y),
-        )
+        self.net.run(np.ascontiguousarray(x, np.float32), y)
         return y
 
     @property
     def state(self) -> Array:
         """(streams, values)"""
-        count = ctypes.c_size_t()
-        native.call("el_state_values", address(self.model), ctypes.byref(count))
-        values = np.empty((self.streams, count.value), np.float32)
-        native.call(
-            "el_get_state",
-            address(self.model),
-            address(self.memory),
-            ctypes.c_uint32(native.ALL),
-            address(values),
-        )
+        _, count = self.net.sizes()
+        values = np.empty((self.streams, count), np.float32)
+        self.net.get_state(native.ALL, values)
         return values
 
 

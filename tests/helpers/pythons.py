@@ -26,7 +26,7 @@ for name in ("edge_lstm_runtime", "edge_lstm_runtime.inputs", "edge_lstm_runtime
 
 
 @functools.lru_cache
-def _found(version: str) -> str | None:
+def found(version: str) -> str | None:
     """The path of a Python of this version."""
     name = f"python{version}"
     installed = (str(path) for at in PLACES for path in Path.home().glob(f"{at}/{name}"))
@@ -43,10 +43,23 @@ def told(version: str, code: str, data: object) -> Any:
 
     Skips the test if the Python is not here.
     """
-    path = _found(version)
+    path = found(version)
     if path is None:
         pytest.skip(f"Python {version} is not on this machine")
     command = [path, "-I", "-c", _PACKAGES + code, str(ROOT / "deploy")]
     done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def headers(version: str) -> Path:
+    """The folder of its Python.h. Skips the test if it is not here."""
+    path = found(version)
+    if path is None:
+        pytest.skip(f"Python {version} is not on this machine")
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    asked = [path, "-I", "-c", code]
+    folder = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    if not (folder / "Python.h").exists():
+        pytest.skip(f"Python {version} has no Python.h here")
+    return folder

@@ -90,12 +90,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Pat
         if gcc := shutil.which(f"{prefix}-gcc"):
             found["gcc", machine] = folder = tmp_path_factory.mktemp("gcc")
             hatch_build.compile_library(
-                folder / "libedge_lstm.so", machine, [gcc], options=WARNINGS
+                folder / "libedge_lstm.so", machine, [gcc], options=WARNINGS, python=False
             )
             link(folder, [gcc])
     for platform in hatch_build.PLATFORMS:
         found["zig", platform] = folder = tmp_path_factory.mktemp("zig")
-        hatch_build.compile_for(platform, folder / "libedge_lstm.so", options=WARNINGS)
+        hatch_build.compile_for(
+            platform, folder / "libedge_lstm.so", options=WARNINGS, python=False
+        )
         machine = hatch_build.machine_of(platform)
         # The program is always for glibc, which Debian has for every machine: see `emulator`.
         compiler = hatch_build.compiler_for(f"manylinux2014_{machine}")

@@ -84,10 +84,11 @@ def test_size(wheel: Path) -> None:
 
 
 def test_name_and_version(wheel: Path, platform: str) -> None:
-    assert wheel.name == f"edge_lstm_runtime-{VERSION}-py3-none-{platform}.whl"
+    tag = f"py3-none-{platform}" if platform == "any" else f"cp310-abi3-{platform}"
+    assert wheel.name == f"edge_lstm_runtime-{VERSION}-{tag}.whl"
     with zipfile.ZipFile(wheel) as archive:
         lines = archive.read(f"{INFO}/WHEEL").decode().splitlines()
-    assert f"Tag: py3-none-{platform}" in lines
+    assert f"Tag: {tag}" in lines
     assert f"Root-Is-Purelib: {'true' if platform == 'any' else 'false'}" in lines
 
 

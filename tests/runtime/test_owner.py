@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,10 +163,14 @@ def test_two_threads_never_get_a_wrong_answer(name: str, model: rt.Model) -> Non
     refused = [0, 0]
     wrong = [0, 0]
     barrier = threading.Barrier(2)
+    interval = sys.getswitchinterval()
+    end = time.monotonic() + 10
 
     def stream(which: int) -> None:
         barrier.wait()
-        for _ in range(200):
+        turns = 0
+        while turns < 200 or (not sum(refused) and time.monotonic() < end):
+            turns += 1
             try:
                 session.reset()
                 answers = [session.step(x) for x in recordings[which]]
@@ -174,10 +180,14 @@ def test_two_threads_never_get_a_wrong_answer(name: str, model: rt.Model) -> Non
             wrong[which] += not np.array_equal(answers, expected[which])
 
     threads = [threading.Thread(target=stream, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    sys.setswitchinterval(1e-5)  # seconds: a step in C takes less than the usual 5 ms
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert wrong == [0, 0]
     assert sum(refused) > 0
 

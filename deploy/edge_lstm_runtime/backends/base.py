@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,12 +85,22 @@ class Facts:
         return (self.graph or self.artifact is not None) and self.runs_on != "simulator"
 
 
+class Stepper(Protocol):
+    """`Session.step` in C."""
+
+    def step(self, x: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """It passes on what it does not know, and every call from another thread than its owner."""
+
+    def own(self, ident: int, /) -> None:
+        """The thread that may call it, by its identifier. 0: none."""
+
+
 class Backend(ABC):
     """One network with its state. A new backend is as after `reset()`.
 
     Derive from it for a backend of your own (docs/backends.md). Only `reset`, `step` and `state`
-    are needed. It may also have `run`, `reset_streams`, `interrupt` and `close`, and `answerer` and
-    `rows_answerer` if it does the pre- and post-processing itself.
+    are needed. It may also have `run`, `reset_streams`, `interrupt` and `close`, and `answerer`,
+    `rows_answerer` and `stepper` if it does the pre- and post-processing itself.
 
     >>> import numpy as np, edge_lstm_runtime as rt
     >>> class Sum(rt.Backend):
@@ -113,9 +123,11 @@ class Backend(ABC):
     >>> backend.reset()
     >>> backend.run(np.ones((3, 2))).tolist()  # (steps, F) -> (steps, O)
     [[2.0], [4.0], [6.0]]
-    >>> spec = rt.load("mine.edge").spec  # these two answer raw samples, or are None as here
+    >>> spec = rt.load("mine.edge").spec  # these answer raw samples, or are None as here
     >>> backend.answerer(spec, np.zeros(3)), backend.rows_answerer(spec, np.zeros(3))
     (None, None)
+    >>> print(backend.stepper(spec, np.zeros(3), otherwise=print))
+    None
     >>> backend.reset_streams([0])  # for a backend of several streams
     >>> backend.interrupt()
     >>> backend.close()
@@ -171,6 +183,20 @@ class Backend(ABC):
 
         The answers are those of `answerer` to the bit. They end before the first sample that can't
         be used. Returns None if the backend has no such function.
+        """
+        return None
+
+    def stepper(
+        self,
+        spec: ModelSpec,  # noqa: ARG002
+        last: NDArray[np.float64],  # noqa: ARG002
+        otherwise: Callable[..., NDArray[Any]],  # noqa: ARG002
+    ) -> Stepper | None:
+        """What takes the place of `Session.step`: a raw sample (C,) -> the answer (O,).
+
+        It is that of `answerer` to the bit. last: (C,), as there.
+        otherwise: `Session.step`, which answers or raises for all that the other doesn't know.
+        Returns None if the backend has nothing of this kind.
         """
         return None
 
@@ -247,6 +273,14 @@ def refuse_opaque(facts: Facts, network: Network) -> None:
     else:
         advice = "use a backend that runs graphs, onnx, or a converted model on its NPU"
     raise BackendUnavailableError(f"{network.opaque}; {advice}")
+
+
+def into(out: NDArray[Any] | None, values: NDArray[Any]) -> NDArray[Any]:
+    """The values, in `out` if that is given."""
+    if out is None:
+        return values
+    out[...] = values
+    return out
 
 
 def checked_streams(streams: Sequence[int], count: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ from ..errors import BackendError, BackendUnavailableError
 from ..inputs import NUMBERS
 from ..inputs.channels import Channels
 from ..model.spec import ModelSpec
-from ..native import address
-from .base import Backend, Facts, State, check_state, checked_streams, refuse_opaque
+from .base import Backend, Facts, State, Stepper, check_state, checked_streams, into, refuse_opaque
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
+    from ..native._kernel import Processing, Step
 
 Float32 = NDArray[np.float32]
 FACTS = Facts(
@@ -27,8 +26,6 @@ FACTS = Facts(
     "in a source folder (docs/native.md)",
     libraries=(str(native.LIBRARY),),
 )
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
 
 
 class NativeBackend(Backend):
@@ -66,69 +63,56 @@ class NativeBackend(Backend):
         none = np.empty(0, np.float32)  # there may be no weights
         flat = np.concatenate([none, *(weights[name].ravel() for name in spec.network.weights)])
         network = native.network_of(spec.network)
-        self._model = native.make_model(network, flat, precision, kernel, steps)
         self._streams = 1 if streams is None else streams
-        self._states = native.make_state(self._model, self._streams, kernel)
-        self._work = spec.network.macs_per_step * self._streams  # of a step
+        self._net = native.make_net(network, flat, precision, kernel, steps, self._streams)
+        self._batched = streams is not None
+        self._releases = native.releases(spec.network.macs_per_step * self._streams)
         batch = () if streams is None else (streams,)
         self._features_shape = (*batch, spec.inputs.feature_size)
         self._outputs_shape = (*batch, spec.answer.size)
         self._shapes = {name: (*batch, size) for name, size in spec.network.state.items()}
         self._state_shape = (*batch, sum(spec.network.state.values()))
-        # Arguments that are the same at every step are kept as bytes, which ctypes passes as they
-        # are. Finding the address of an array takes longer than the kernel does.
-        self._y = np.zeros(self._outputs_shape, np.float32)
-        self._bound = bytes(
-            native.Bound(address(self._model), address(self._states), address(self._y))
-        )
         self._initial: Float32 | None = None  # if it is not zero, which the kernel sets by itself
         initial = np.concatenate([np.empty(0), *spec.network.initial_state().values()])
         if initial.any():
-            rows = np.broadcast_to(initial, self._state_shape)
+            rows = np.broadcast_to(initial, (self._streams, initial.size))
             self._initial = np.ascontiguousarray(rows, np.float32)
             self.reset()
-        # A function, because a method's lookups take a tenth of a step.
-        self.step = self._fast_step()  # type: ignore[method-assign, assignment]
+        self.step = self._way(self.step).step  # type: ignore[method-assign, assignment]
+
+    def _way(
+        self,
+        otherwise: Callable[..., Any] | None,
+        last: NDArray[np.float64] | None = None,
+        processing: Processing | None = None,
+    ) -> Step:
+        """A way to call the kernel, see native/_kernel.pyi."""
+        step: Step = native.library().Step(
+            self._net, otherwise, self._releases, self._batched, last, processing
+        )
+        return step
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of the model in memory, in the kernel's layout."""
-        return self._model.size
+        return self._net.sizes()[0]
 
     def reset(self) -> None:
-        self._reset(native.ALL)
+        if self._initial is None:
+            self._net.reset(native.ALL)
+        else:
+            self._net.set_state(native.ALL, self._initial)
 
     def reset_streams(self, streams: Sequence[int]) -> None:
         for k in checked_streams(streams, self._streams):
-            self._reset(k)
+            if self._initial is None:
+                self._net.reset(k)
+            else:
+                self._net.set_state(k, self._initial[k])
 
-    def _reset(self, stream: int) -> None:
-        if self._initial is None:
-            self._call("el_reset", ctypes.c_uint32(stream))
-        else:
-            self._call("el_set_state", ctypes.c_uint32(stream), address(self._initial))
-
-    def _fast_step(self) -> Callable[[NDArray[Any]], Float32]:
-        call = native.library_for(self._work)["el_step_bound"]
-        bound = self._bound
-        shape = self._features_shape
-        copy = self._y.copy
-        any_step = self.step
-
-        def step(features: NDArray[Any]) -> Float32:
-            if (
-                features.dtype is not _FLOAT32
-                or features.shape != shape
-                or call(bound, features.tobytes())
-            ):
-                return any_step(features)
-            return copy()
-
-        return step
-
-    def step(self, features: NDArray[Any]) -> Float32:
+    def step(self, features: NDArray[Any], *, out: Float32 | None = None) -> Float32:
         outputs: Float32 = self.run(np.asarray(features)[None])[0]
-        return outputs
+        return into(out, outputs)
 
     def run(self, features: NDArray[Any]) -> Float32:
         with np.errstate(over="ignore"):  # infinities are refused below
@@ -141,41 +125,39 @@ class NativeBackend(Backend):
         if not np.isfinite(rows).all():
             raise BackendError("features are not finite in float32")
         outputs = np.empty((len(rows), *self._outputs_shape), np.float32)
-        self._call("el_run", address(rows), ctypes.c_size_t(len(rows)), address(outputs))
+        self._net.run(rows, outputs)
         return outputs
+
+    def stepper(
+        self,
+        spec: ModelSpec,
+        last: NDArray[np.float64],
+        otherwise: Callable[..., NDArray[Any]],
+    ) -> Stepper | None:
+        found = self._processing(spec)
+        return found and self._way(otherwise, last, found)
 
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[ArrayLike], Float32 | None] | None:
-        found = self._processing(spec, last)
+        found = self._processing(spec)
         if found is None:
             return None
-        bound, kept = found
-        call = native.library_for(self._work)["el_answer_bound"]
-        shape = last.shape
-        copy = self._y.copy
+        step = self._way(None, last, found).step
 
         def answer(x: ArrayLike) -> Float32 | None:
-            if type(x) is np.ndarray and (x.dtype is _FLOAT64 or x.dtype is _FLOAT32):
-                sample: NDArray[Any] | None = x if x.dtype is _FLOAT64 else x.astype(_FLOAT64)
-            else:
-                sample = _as_float64(x)
-            if sample is None or sample.shape != shape or call(bound, sample.tobytes()):
-                return None
-            return copy()
+            sample = _as_float64(x)
+            return None if sample is None else step(sample)
 
-        answer.kept = kept  # type: ignore[attr-defined]
         return answer
 
     def rows_answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
     ) -> Callable[[NDArray[np.float64]], Float32] | None:
-        found = self._processing(spec, last)
+        found = self._processing(spec)
         if found is None:
             return None
-        bound, kept = found
-        call = native.library()["el_answer_rows"]
-        done = ctypes.c_size_t()
+        rows = self._way(None, last, found).rows
         shape = last.shape
 
         def answers(xs: NDArray[np.float64]) -> Float32:
@@ -183,18 +165,12 @@ class NativeBackend(Backend):
             if xs.shape[1:] != shape:  # no row can be used
                 xs = xs[:0]
             outputs = np.empty((len(xs), *self._outputs_shape), np.float32)
-            count = ctypes.c_size_t(len(xs))
-            # A refused row is no error here: the answers end before it.
-            call(bound, address(xs), count, address(outputs), ctypes.byref(done))
-            return outputs[: done.value]
+            return outputs[: rows(xs, outputs)]
 
-        answers.kept = kept  # type: ignore[attr-defined]
         return answers
 
-    def _processing(
-        self, spec: ModelSpec, last: NDArray[np.float64]
-    ) -> tuple[bytes, tuple[object, ...]] | None:
-        """An el_bound for raw samples, and the owners of the memory behind its pointers."""
+    def _processing(self, spec: ModelSpec) -> Processing | None:
+        """What the kernel needs for raw samples. None if it can't read or answer this model's."""
         inputs = spec.inputs
         scaling = spec.answer.scaling(inputs)
         # The kernel knows channels of numbers, without an elapsed time or transforms, and answers
@@ -203,35 +179,19 @@ class NativeBackend(Backend):
             return None
         if scaling is not None and not scaling.linear:
             return None
-        arrays: dict[str, NDArray[Any]] = {
-            "mean": np.array(inputs.mean, np.float64),
-            "std": np.array(inputs.std, np.float64),
-        }
-        if scaling is not None:
-            arrays |= {
-                "offset": scaling.offset.astype(np.float64),
-                "scale": scaling.scale.astype(np.float64),
-            }
-            if scaling.residual is not None:
-                arrays["residual"] = scaling.residual.astype(np.uint32)
-        places = {name: address(array) for name, array in arrays.items()}
-        processing = native.Processing(inputs.size, native.MISSING.index(inputs.missing), **places)
-        pointers = (
-            address(self._model),
-            address(self._states),
-            address(self._y),
-            ctypes.addressof(processing),
-            address(last),
-        )
-        return bytes(native.Bound(*pointers)), (self, arrays, processing, last)
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        native.call(function, address(self._model), address(self._states), *arguments)
+        mean, std, _ = inputs.arrays
+        missing = native.MISSING.index(inputs.missing)
+        if scaling is None:
+            return missing, mean, std, None, None, None
+        offset, scale = (array.astype(np.float64) for array in (scaling.offset, scaling.scale))
+        residual = scaling.residual
+        channels = None if residual is None else residual.astype(np.uint32).tobytes()
+        return missing, mean, std, offset, scale, channels
 
     @property
     def state(self) -> State:
         values = np.empty(self._state_shape, np.float32)
-        self._call("el_get_state", ctypes.c_uint32(native.ALL), address(values))
+        self._net.get_state(native.ALL, values)
         return {name: part.copy() for name, part in self._parts(values).items()}
 
     @state.setter
@@ -240,7 +200,7 @@ class NativeBackend(Backend):
         given = check_state(value, self._shapes)
         for name, part in self._parts(values).items():
             part[:] = given[name]
-        self._call("el_set_state", ctypes.c_uint32(native.ALL), address(values))
+        self._net.set_state(native.ALL, values)
 
     def _parts(self, values: Float32) -> dict[str, Float32]:
         """The states by name, as views of `values`, in which they are side by side."""

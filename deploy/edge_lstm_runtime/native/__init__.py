@@ -1,17 +1,19 @@
-"""The C kernel of this folder, through ctypes.
+"""The C kernel of this folder, as a module of Python (deploy/extension).
 
-A wheel for a board has it, built as libedge_lstm.so. The pure wheel lacks it.
+A wheel for a platform has it, built as _kernel.abi3.so. The pure wheel lacks it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import functools
+import importlib.util
 import re
 from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +24,22 @@ from ..inputs.channels import Missing
 from ..layers import FEATURES, Layer
 from ..model.network import Network
 
-LIBRARY = Path(__file__).with_name("libedge_lstm.so")
+if TYPE_CHECKING:
+    from . import _kernel
+
+LIBRARY = Path(__file__).with_name("_kernel.abi3.so")
 PRECISIONS = ("float32", "int8", "float16")  # in the order of el_precision
 ACTIVATIONS = ("none", "tanh", "relu", "sigmoid")  # in the order of EL_NONE, EL_TANH ...
 OPERATIONS = ("add", "mul", "concat")  # in the order of EL_ADD, EL_MUL, EL_CONCAT
 CONV = ("kernel", "dilation", "activation")  # what EL_CONV puts into one option
 NUMBER_BITS = 14  # of each of its numbers
-ALIGNMENT = 64
+ALIGNMENT = 64  # EL_ALIGNMENT
 MAX_SIZE = 16384  # EL_MAX_SIZE
 MAX_SOURCES = 4  # EL_MAX_SOURCES
 ALL = 0xFFFFFFFF  # EL_ALL
 MAX_STREAMS = 65536  # EL_MAX_STREAMS
-SHORT = 100_000  # multiply-accumulates of a call, see `library_for`
+SHORT = 100_000  # multiply-accumulates of a step, see `releases`
 MISSING: tuple[Missing, ...] = ("refuse", "ffill", "mask")  # in the order of EL_REFUSE ...
-Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 
@@ -133,29 +137,12 @@ def _number(setting: Any) -> int:
     return int(setting)
 
 
-class _Layer(ctypes.Structure):
-    """el_layer"""
-
-    _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("type", "units", "option", "source_count")),
-        ("source", ctypes.c_uint32 * MAX_SOURCES),
-    ]
-
-
-class _Network(ctypes.Structure):
-    """el_network"""
-
-    _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("inputs", "layers", "precision")),
-        ("layer", ctypes.POINTER(_Layer)),
-    ]
-
-
-def _in_c(network: CNetwork, precision: str) -> _Network:
+def _in_c(network: CNetwork, precision: str) -> tuple[bytes, int, int]:
+    """The layers, each as an el_layer, the inputs and the precision."""
     if precision not in PRECISIONS:
         raise BackendError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    layers = (_Layer * len(network.layers))()
-    for found, layer in zip(layers, network.layers, strict=True):
+    rows = []
+    for layer in network.layers:
         if layer.type not in layer_types():
             known = ", ".join(layer_types())
             raise BackendError(f"the native kernel has no layer {layer.type!r}; it has {known}")
@@ -165,31 +152,14 @@ def _in_c(network: CNetwork, precision: str) -> _Network:
                 f"a layer has {count} sources; the native kernel takes up to {MAX_SOURCES}"
             )
         for value in (network.inputs, layer.units, layer.option, *layer.sources):
-            if not 0 <= value <= 0xFFFFFFFF:  # ctypes would take it modulo 2^32
+            if not 0 <= value <= 0xFFFFFFFF:  # NumPy would refuse it in words of its own
                 raise BackendError(
                     f"a layer's units, option or source is {value}, which is no number of 32 bits"
                 )
-        found.type = layer_types()[layer.type]
-        found.units = layer.units
-        found.option = layer.option
-        found.source_count = count
-        found.source[:count] = layer.sources
-    return _Network(network.inputs, len(layers), PRECISIONS.index(precision), layers)
-
-
-class Bound(ctypes.Structure):
-    """el_bound"""
-
-    _fields_ = [(name, ctypes.c_void_p) for name in ("model", "state", "y", "processing", "last")]
-
-
-class Processing(ctypes.Structure):
-    """el_processing"""
-
-    _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("channels", "missing")),
-        *((name, ctypes.c_void_p) for name in ("mean", "std", "offset", "scale", "residual")),
-    ]
+        unused = (0,) * (MAX_SOURCES - count)
+        number = layer_types()[layer.type]
+        rows.append((number, layer.units, layer.option, count, *layer.sources, *unused))
+    return np.array(rows, np.uint32).tobytes(), network.inputs, PRECISIONS.index(precision)
 
 
 def _check_sum() -> None:
@@ -206,7 +176,7 @@ def _check_sum() -> None:
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
+def library() -> ModuleType:
     """The library, loaded once. Raises BackendUnavailableError if none runs here."""
     if not LIBRARY.exists():
         raise BackendUnavailableError(
@@ -214,11 +184,19 @@ def library() -> ctypes.CDLL:
             "folder without it; install the wheel for this board (docs/native.md), or run there: "
             "python deploy/hatch_build.py"
         )
+    if ".abi3.so" not in EXTENSION_SUFFIXES:
+        raise BackendUnavailableError(
+            f"the native library {LIBRARY.name} is for Python's stable ABI, which this Python "
+            "does not have (it has no global lock, or is not CPython); numpy takes its place"
+        )
     try:
         _check_sum()
-        found = ctypes.CDLL(str(LIBRARY))
-        found.el_kernel_name.restype = ctypes.c_char_p
-    except (OSError, AttributeError) as e:  # cut off, for another processor, or another library
+        loader = ExtensionFileLoader(f"{__name__}._kernel", str(LIBRARY))
+        spec = importlib.util.spec_from_loader(loader.name, loader)
+        assert spec is not None
+        found = importlib.util.module_from_spec(spec)
+        loader.exec_module(found)
+    except (OSError, ImportError, BackendError) as e:  # cut off, of another processor or program
         raise BackendUnavailableError(
             f"the native library {LIBRARY.name} can't be loaded here: {e}; install the wheel for "
             "this board again (docs/native.md), or in a source folder run: "
@@ -227,108 +205,47 @@ def library() -> ctypes.CDLL:
     return found
 
 
-@functools.cache
-def without_lock() -> ctypes.PyDLL:
-    """The library for short calls, which keep Python's lock. Others go through `library`."""
-    library()
-    return ctypes.PyDLL(str(LIBRARY))
+def releases(work: int) -> bool:
+    """Whether other threads run during a step of so many multiply-accumulates.
 
-
-def library_for(work: int) -> ctypes.CDLL:
-    """The library for calls of so many multiply-accumulates.
-
-    Up to SHORT, a call takes some microseconds and keeps Python's lock: releasing it and taking it
-    again would cost a part of that. During a longer call other threads run.
+    Up to SHORT, a step takes some microseconds and keeps Python's lock: releasing it and taking it
+    again would cost a part of that.
     """
-    return without_lock() if work <= SHORT else library()
+    return work > SHORT
 
 
 def kernels() -> tuple[str, ...]:
     """The kernels that this CPU runs, the fastest first."""
     names: list[str] = []
-    while name := library().el_kernel_name(len(names)):
-        names.append(name.decode())
+    while name := library().kernel_name(len(names)):
+        names.append(name)
     return tuple(names)
 
 
-def call(function: str, *arguments: Any) -> None:
-    """Call a function of the library. Raises BackendError unless its status is EL_OK."""
-    status = getattr(library(), function)(*arguments)
-    if status:
-        describe = library().el_status_name
-        describe.restype = ctypes.c_char_p
-        raise BackendError(
-            f"{function} of the native library answered {describe(status).decode()}; "
-            "arguments: see native/edge_lstm.h"
-        )
-
-
-def address(array: NDArray[Any]) -> ctypes.c_void_p:
-    """The address of its first value. Keep the array while the address is in use.
-
-    The array must be contiguous.
-    """
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _aligned(size: int) -> Bytes:
-    buffer = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    return buffer[start : start + size]
-
-
-def make_model(
+def make_net(
     network: CNetwork,
     weights: Float32,
     precision: str,
     kernel: str | None = None,
     steps: Float32 | None = None,
-) -> Bytes:
-    """The bytes of a model, laid out for a kernel: the fastest here if `kernel` is None.
+    streams: int = 1,
+) -> _kernel.Net:
+    """A model, laid out for a kernel (the fastest here if `kernel` is None), and its zero states.
 
     precision: one of PRECISIONS. weights: (N,), steps: (M,) or None, see el_model_init in
-    edge_lstm.h. Raises BackendError for a network, precision, kernel, weights or steps that the
-    library doesn't take.
-    """
-    described = _in_c(network, precision)
-    name = kernel.encode() if kernel else None
-    size = ctypes.c_size_t()
-    count = ctypes.c_size_t()
-    columns = ctypes.c_size_t()
-    call("el_weight_values", ctypes.byref(described), ctypes.byref(count), ctypes.byref(columns))
-    for what, array, length in (("weights", weights, count), ("steps", steps, columns)):
-        expected = (length.value,)
-        if array is not None and (
-            array.dtype != np.float32 or array.shape != expected or not array.flags.c_contiguous
-        ):
-            raise BackendError(
-                f"{what} are {array.dtype}{array.shape}, expected contiguous float32{expected}"
-            )
-    call("el_model_bytes", ctypes.byref(described), name, ctypes.byref(size))
-    model = _aligned(size.value)
-    given = None if steps is None else address(steps)
-    call(
-        "el_model_init",
-        address(model),
-        size,
-        ctypes.byref(described),
-        name,
-        address(weights),
-        given,
-    )
-    return model
-
-
-def make_state(model: Bytes, streams: int, kernel: str | None = None) -> Bytes:
-    """The bytes of the zero state of so many streams of this model.
-
-    Raises BackendError for a number of streams or a kernel that the library doesn't take.
+    edge_lstm.h. Raises BackendError for a network, precision, kernel, weights, steps or a number of
+    streams that the library doesn't take.
     """
     if not 1 <= streams <= MAX_STREAMS:
         raise BackendError(f"{streams} streams, expected 1 to {MAX_STREAMS}")
-    size = ctypes.c_size_t()
-    call("el_state_bytes", address(model), ctypes.c_uint32(streams), ctypes.byref(size))
-    state = _aligned(size.value)
-    name = kernel.encode() if kernel else None
-    call("el_state_init", address(state), size, address(model), name, ctypes.c_uint32(streams))
-    return state
+    described = _in_c(network, precision)
+    lengths = library().weight_values(*described)
+    for what, array, length in zip(("weights", "steps"), (weights, steps), lengths, strict=True):
+        if array is not None and (
+            array.dtype != np.float32 or array.shape != (length,) or not array.flags.c_contiguous
+        ):
+            raise BackendError(
+                f"{what} are {array.dtype}{array.shape}, expected contiguous float32{(length,)}"
+            )
+    net: _kernel.Net = library().Net(*described, weights, steps, kernel, streams)
+    return net

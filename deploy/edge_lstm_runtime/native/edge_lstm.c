@@ -713,6 +713,18 @@ static el_status check_processing(const el_processing *p, const el_state *state,
     return EL_OK;
 }
 
+/* A sample without gaps, without a branch for each value. Is it good? */
+static int normalize(const el_processing *p, const double *restrict sample, float *restrict x) {
+    const double *const mean = p->mean, *const std = p->std;
+    int good = 1;
+    for (uint32_t k = 0; k < p->channels; k++) {
+        const double deviation = (sample[k] - mean[k]) / std[k];
+        good &= (deviation <= EL_MAX_DEVIATION) & (deviation >= -EL_MAX_DEVIATION);
+        x[k] = (float)deviation;
+    }
+    return good;
+}
+
 el_status el_answer(const el_processing *processing, const el_model *model, el_state *state,
                     const double *sample, double *last, float *answer) {
     const el_processing *const p = processing;
@@ -720,7 +732,11 @@ el_status el_answer(const el_processing *processing, const el_model *model, el_s
     if (status == EL_OK) status = check_processing(p, state, sample, last, answer);
     if (status != EL_OK) return status;
     const uint32_t channels = p->channels, outputs = outputs_of(state);
-    for (size_t s = 0; s < state->streams; s++)
+    const int plain = p->missing == EL_REFUSE;
+    for (size_t s = 0; plain && s < state->streams; s++)
+        if (!normalize(p, sample + s * channels, state->x + s * state->x_row))
+            return EL_NOT_FINITE;
+    for (size_t s = 0; !plain && s < state->streams; s++)
         for (uint32_t k = 0; k < channels; k++) {
             const double value = sample[s * channels + k];
             const int missing = value != value && p->missing != EL_REFUSE;

@@ -187,7 +187,7 @@ EL_API el_status el_answer(const el_processing *processing, const el_model *mode
                            const double *sample, double *last, float *answer);
 
 /* The arguments that stay the same from call to call in one place, for callers that pay for each
- * argument (ctypes). y is the answer of el_step_bound and el_answer_bound. el_step_bound needs
+ * argument. y is the answer of el_step_bound and el_answer_bound. el_step_bound needs
  * neither processing nor last. */
 typedef struct {
     const el_model *model;

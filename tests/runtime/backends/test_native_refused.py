@@ -144,7 +144,7 @@ def test_no_library(tmp_path):
 def test_damaged_library(tmp_path, content):
     """Even if its checksum is right, it is no library."""
     said = fails_with(tmp_path, content, sealed(content))
-    assert said.startswith("the native library libedge_lstm.so can't be loaded here: ")
+    assert said.startswith("the native library _kernel.abi3.so can't be loaded here: ")
     assert "checksum" not in said
 
 
@@ -158,7 +158,7 @@ def test_library_cut_off(tmp_path, part):
 
 
 @built
-@pytest.mark.parametrize("stated", [b"", b"\n", b"libedge_lstm.so", b"\xff" * 64])
+@pytest.mark.parametrize("stated", [b"", b"\n", b"_kernel.abi3.so", b"\xff" * 64])
 def test_a_checksum_that_is_none(tmp_path, stated):
     said = fails_with(tmp_path, native.LIBRARY.read_bytes(), stated)
     assert "it is damaged or was altered: its checksum is not" in said
@@ -167,7 +167,7 @@ def test_a_checksum_that_is_none(tmp_path, stated):
 @built
 def test_no_checksum(tmp_path):
     said = fails_with(tmp_path, native.LIBRARY.read_bytes())
-    assert "its checksum, libedge_lstm.so.sha256, is not beside it; install the wheel" in said
+    assert "its checksum, _kernel.abi3.so.sha256, is not beside it; install the wheel" in said
     assert "or in a source folder run: python deploy/hatch_build.py" in said
 
 
@@ -201,7 +201,7 @@ print(refused, numpy, len(native.kernels()) > 0)
 def test_flipped_bits_are_never_loaded(tmp_path):
     """Without the checksum, one in five ends the process. "auto" takes NumPy."""
     make_bundle(tmp_path / "a.edge")
-    for name in ("libedge_lstm.so", "libedge_lstm.so.sha256", "layers.h"):
+    for name in ("_kernel.abi3.so", "_kernel.abi3.so.sha256", "layers.h"):
         shutil.copy(native.LIBRARY.with_name(name), tmp_path)
     done = subprocess.run(
         [
@@ -226,9 +226,25 @@ def test_library_for_another_processor(tmp_path):
 
 
 @built
+def test_a_python_without_the_stable_abi(tmp_path, monkeypatch):
+    """As one without a global lock: loading the library would end it. NumPy answers there."""
+    bundle = make_bundle(tmp_path / "a.edge")
+    without = [suffix for suffix in native.EXTENSION_SUFFIXES if suffix != ".abi3.so"]
+    monkeypatch.setattr(native, "EXTENSION_SUFFIXES", without)
+    native.library.cache_clear()
+    try:
+        with pytest.raises(rt.BackendUnavailableError, match="for Python's stable ABI, which") as e:
+            native.kernels()
+        assert "\n" not in str(e.value)
+        assert rt.choose_backend(bundle, ("native", "numpy")).name == "numpy"
+    finally:
+        native.library.cache_clear()
+
+
+@built
 def test_library_of_another_program(tmp_path):
     """A library that loads and has other functions."""
-    content = native.LIBRARY.read_bytes().replace(b"el_kernel_name", b"xx_kernel_name")
+    content = native.LIBRARY.read_bytes().replace(b"PyInit__kernel", b"PyInit__colonel"[:14])
     said = fails_with(tmp_path, content, sealed(content))
     assert "can't be loaded here: " in said
     assert "checksum" not in said

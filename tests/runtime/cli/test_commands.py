@@ -227,7 +227,7 @@ def test_info_names_the_native_kernel_or_why_there_is_none(
         in out
     )
     monkeypatch.undo()
-    monkeypatch.setattr(native, "LIBRARY", tmp_path / "libedge_lstm.so")
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "_kernel.abi3.so")
     native.library.cache_clear()
     code, out, err = here(capfd, "info", tmp_path / "a.edge")
     native.library.cache_clear()  # the next test's is there again

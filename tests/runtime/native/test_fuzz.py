@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from helpers.c_build import compiler
-from helpers.fuzzers import fuzz_bundles, fuzz_kernel, fuzz_kernel_of_gcc
+import hatch_build
+from edge_lstm_runtime import native
+from helpers.c_build import compiler, run
+from helpers.fuzzers import fuzz_bundles, fuzz_call, fuzz_kernel, fuzz_kernel_of_gcc
 from helpers.on_request import ON_REQUEST
 
 pytestmark = pytest.mark.slow
@@ -52,6 +57,42 @@ def test_kernel(tmp_path):
 def test_kernel_of_gcc(tmp_path):
     """Before the sums were unsigned, this ended at an overflow in the first second."""
     assert runs(fuzz_kernel_of_gcc(tmp_path, SECONDS)) > 1000
+
+
+@pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+def test_call(tmp_path):
+    """Random objects through the module of Python, under the sanitizers."""
+    said = fuzz_call(tmp_path, 8)
+    assert runs(said) > 100
+    assert str(tmp_path) in said, "another library ran"
+
+
+@ON_REQUEST  # two minutes
+@pytest.mark.skipif(not compiler("valgrind"), reason="needs valgrind")
+@pytest.mark.skipif(not native.LIBRARY.exists(), reason="the library is not built")
+def test_call_under_valgrind(tmp_path):
+    """On the module as it is shipped. What it says of Python, NumPy and the loader is theirs."""
+    log = tmp_path / "log"
+    program = [sys.executable, Path(fuzz_call.__code__.co_filename).with_name("fuzz_call.py")]
+    said = run(["env", "PYTHONMALLOC=malloc", "valgrind", f"--log-file={log}", *program, "40", "1"])
+    assert runs(said) > 20
+    assert "ERROR SUMMARY" in log.read_text()
+    assert native.LIBRARY.name not in log.read_text()
+
+
+@ON_REQUEST
+@pytest.mark.skipif(not compiler("gcc"), reason="needs gcc")
+def test_a_wrong_call_is_found(tmp_path, monkeypatch):
+    """One that writes past the end of its memory for a sample."""
+    changed = tmp_path / "extension"
+    shutil.copytree(hatch_build.EXTENSION, changed)
+    source = (changed / "step.c").read_text()
+    right = "sizeof(double) * (size_t)size"
+    assert right in source
+    (changed / "step.c").write_text(source.replace(right, "sizeof(float) * (size_t)size"))
+    monkeypatch.setattr(hatch_build, "EXTENSION", changed)
+    with pytest.raises(AssertionError, match="AddressSanitizer"):
+        fuzz_call(tmp_path, 20)
 
 
 @pytest.mark.skipif(

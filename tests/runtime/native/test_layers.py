@@ -110,7 +110,7 @@ def test_int8_is_near_float32(network, kernel):
 )
 def test_networks_that_are_refused(layers, message):
     with pytest.raises(BackendError, match=message):
-        native.make_model(CNetwork(2, layers), np.zeros(100, np.float32), "float32")
+        native.make_net(CNetwork(2, layers), np.zeros(100, np.float32), "float32")
 
 
 def test_weights_of_another_size_are_refused():
@@ -124,6 +124,6 @@ def test_weights_of_another_size_are_refused():
         with pytest.raises(
             BackendError, match=r"weights are .*, expected contiguous float32\(9,\)"
         ):
-            native.make_model(network, wrong, "float32")
+            native.make_net(network, wrong, "float32")
     with pytest.raises(BackendError, match=r"steps are .*, expected contiguous float32\(0,\)"):
-        native.make_model(network, np.zeros(9, np.float32), "int8", steps=np.ones(3, np.float32))
+        native.make_net(network, np.zeros(9, np.float32), "int8", steps=np.ones(3, np.float32))

@@ -98,7 +98,7 @@ def test_against_pytorch(option: int, kernel: str) -> None:
 def test_other_activations_are_refused(option: int, kernel: str) -> None:
     network = CNetwork(1, (CLayer("rnn", 1, (0,), option),))
     with pytest.raises(BackendError, match="EL_BAD_LAYER"):
-        native.make_model(network, np.zeros(3, np.float32), "float32", kernel)
+        native.make_net(network, np.zeros(3, np.float32), "float32", kernel)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
