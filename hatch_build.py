@@ -46,6 +46,7 @@ COMPILE = (
 # ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
 LINK = "-shared -s -Wl,--gc-sections -Wl,-z,defs"
 AVX2 = "-mavx2 -mfma"
+AVXVNNI = AVX2 + " -mavxvnni"
 AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mprefer-vector-width=512"
 
 
@@ -65,8 +66,9 @@ class Part(NamedTuple):
 
 MACHINES = {
     "x86_64": (
-        Part("-DEL_WITH_AVX2 -DEL_WITH_AVX512"),
+        Part("-DEL_WITH_AVX2 -DEL_WITH_AVXVNNI -DEL_WITH_AVX512"),
         Part('-DEL_LANES=8 -DEL_KERNEL=el_kernel_avx2 -DEL_KERNEL_NAME="avx2"', AVX2),
+        Part('-DEL_LANES=8 -DEL_KERNEL=el_kernel_avxvnni -DEL_KERNEL_NAME="avx-vnni"', AVXVNNI),
         Part('-DEL_LANES=16 -DEL_KERNEL=el_kernel_avx512 -DEL_KERNEL_NAME="avx512"', AVX512),
     ),
     "aarch64": (

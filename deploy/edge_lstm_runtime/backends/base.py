@@ -52,6 +52,8 @@ class Facts:
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
     variables      environment variables that change its speed
+    threads        whether several streams may be divided over threads: its steps release Python's
+                   lock, and a stream's answers don't depend on how many others there are
 
     >>> import edge_lstm_runtime as rt
     >>> facts = rt.Facts("float32", needs="a camera", libraries=("camera",))
@@ -67,6 +69,7 @@ class Facts:
     is_reference: bool = False
     libraries: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    threads: bool = False
 
     @property
     def auto(self) -> bool:

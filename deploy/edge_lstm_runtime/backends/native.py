@@ -26,6 +26,7 @@ FACTS = Facts(
     needs="the native library: the wheel for this machine, or `python hatch_build.py` "
     "in a source folder (docs/native.md)",
     libraries=(str(native.LIBRARY),),
+    threads=True,
 )
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
