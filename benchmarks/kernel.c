@@ -2,7 +2,8 @@
  * their multiply-accumulates done, whichever takes longer. Prints one JSON object a line. All figures are the least of many short turns.
  *
  * usage: kernel HIDDEN...        the LSTM
- *        kernel gru HIDDEN...    the GRU beside the LSTM, in turns, for each multiply-accumulate */
+ *        kernel gru HIDDEN...    the GRU beside the LSTM, in turns, for each multiply-accumulate
+ *        kernel int8 HIDDEN...   the LSTM in int8 beside float32, in turns */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +158,41 @@ static void compare(uint32_t hidden, uint32_t precision, const char *kernel, uin
     free(y);
 }
 
+/* An LSTM in float32 and in int8, in turns: a busy machine slows down both. */
+static void int8_beside_float32(uint32_t hidden, const char *kernel) {
+    const el_layer layers[] = {{EL_LSTM, hidden, 0, 1, {0}}, {EL_DENSE, OUTPUTS, EL_NONE, 1, {1}}};
+    const int times = 20000 / (int)hidden;
+    float y[OUTPUTS];
+    double best[2] = {1e18, 1e18}, ratios[TURNS];
+    net both[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        const el_network network = {INPUTS, 2, k ? EL_INT8 : EL_FLOAT32, layers};
+        both[k] = make(&network, kernel);
+    }
+    for (int turn = 0; turn < TURNS; turn++) {
+        double time[2];
+        for (int order = 0; order < 2; order++) {
+            const int k = (order + turn) % 2;
+            for (int warm = 0; warm < 3; warm++) el_step(both[k].model, both[k].state, x, y);
+            const double start = now();
+            for (int j = 0; j < times; j++) el_step(both[k].model, both[k].state, x, y);
+            time[k] = (now() - start) / times;
+            best[k] = time[k] < best[k] ? time[k] : best[k];
+        }
+        ratios[turn] = time[0] / time[1];
+    }
+    qsort(ratios, TURNS, sizeof *ratios, by_size);
+    printf("{\"hidden\": %u, \"kernel\": \"%s\", \"float32_ns\": %.1f, \"int8_ns\": %.1f, \"ratio\": %.3f}\n",
+           hidden, kernel, best[0], best[1], ratios[TURNS / 2]);
+    for (int k = 0; k < 2; k++) free(both[k].model), free(both[k].state);
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "int8")) {
+        for (int a = 2; a < argc; a++)
+            for (uint32_t k = 0; el_kernel_name(k); k++) int8_beside_float32((uint32_t)atoi(argv[a]), el_kernel_name(k));
+        return 0;
+    }
     if (argc > 1 && !strcmp(argv[1], "gru")) {
         for (int a = 2; a < argc; a++)
             for (uint32_t precision = EL_FLOAT32; precision <= EL_INT8; precision++)

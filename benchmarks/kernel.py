@@ -1,6 +1,7 @@
 """The native kernel inside C against the best that this machine can do.
 
-And GRU against LSTM, and 64 streams in one call against 64 calls from Python.
+And int8 against float32, GRU against LSTM, and 64 streams in one call, on one thread and on two,
+against 64 calls from Python.
 
 The limit is measured in the same run. It is the time to read the model's bytes from the cache that
 holds them, or to do its multiply-accumulates in float32 if that takes longer. For int8 only the
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -23,14 +25,19 @@ import peers
 
 from edge_lstm_runtime import Reference, native
 from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.parallel import parallel
 
 HERE = Path(__file__).parent
 FOLDER = native.LIBRARY.parent
 SIZES = (16, 32, 64, 128, 256)
 STREAMS = 64
 WIDTH = 128
+THREADS = 2
+INT8_SMALL = (16, 32)
+INT8_TARGET = 1.3
 GRU_SIZES = (64, 128)
 GRU_LIMIT = 1.1
+ALL_CORES = os.sched_getaffinity(0)
 
 
 def inside_c(*arguments: object) -> list[dict[str, object]]:
@@ -60,29 +67,48 @@ def inside_c(*arguments: object) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def streams(precision: str, repeats: int) -> tuple[float, float]:
+def streams(precision: str, repeats: int) -> dict[str, float]:
     """Microseconds for a step of all STREAMS streams.
 
-    In one call, and in as many calls of as many backends with one stream each.
+    In one call, in as many calls of as many backends with one stream each, in as many calls of one
+    backend (its weights stay in the cache, its answers are not those), and divided over THREADS.
     """
     spec, weights = peers.network(WIDTH, 1, 8)
     x = np.random.default_rng(1).standard_normal((STREAMS, 8)).astype(np.float32)
-    together = NativeBackend(spec, weights, precision, streams=STREAMS)
+
+    def opened(count: int) -> NativeBackend:
+        return NativeBackend(spec, weights, precision, streams=count)
+
+    together = opened(STREAMS)
+    divided = parallel(opened, STREAMS, THREADS)
     alone = [NativeBackend(spec, weights, precision) for _ in range(STREAMS)]
     expected = np.stack([Reference(spec, weights).step(row) for row in x])
     limit = 1e-5 if precision == "float32" else 0.05
     assert np.abs(together.step(x) - expected).max() < limit
     together.reset()
+    assert np.array_equal(divided.step(x), together.step(x))
     rows = list(x)
 
     def calls() -> None:
         for backend, row in zip(alone, rows, strict=True):
             backend.step(row)
 
+    def calls_of_one() -> None:
+        for row in rows:
+            alone[0].step(row)
+
     times = machine.interleaved(
-        {"one": lambda: together.step(x), "many": calls}, repeats=repeats, number=50
+        {
+            "one": lambda: together.step(x),
+            "many": calls,
+            "shared": calls_of_one,
+            "divided": lambda: divided.step(x),
+        },
+        repeats=repeats,
+        number=50,
     )
-    return 1e6 * min(times["one"]), 1e6 * min(times["many"])
+    divided.close()
+    return {name: 1e6 * min(turns) for name, turns in times.items()}
 
 
 def main() -> None:
@@ -112,15 +138,37 @@ def main() -> None:
         figures = f"{row['hidden']:>7}{step:>9.0f}{read:>9.0f}{mac:>9.0f}{share:>7.2f}"
         note = verdict(share, 0.6) if judged else ""
         print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{row['model_bytes']:>10}{note}")
+    int8_beside_float32()
     gru_beside_lstm()
+    streams_together(arguments.repeats)
+
+
+def int8_beside_float32() -> None:
+    print("\nint8 beside float32, LSTM, in turns, nanoseconds a step")
+    print("ratio: the median of float32 / int8")
+    for row in inside_c("int8", *SIZES):
+        judged = row["hidden"] in INT8_SMALL and row["kernel"] == native.kernels()[0]
+        told = verdict(float(str(row["ratio"])), INT8_TARGET) if judged else ""
+        figures = f"float32 {row['float32_ns']:>8}  int8 {row['int8_ns']:>8}"
+        print(f"{row['kernel']:<13}{row['hidden']:>5}  {figures}  ratio {row['ratio']:.3f}{told}")
+
+
+def streams_together(repeats: int) -> None:
+    """With all cores: the threads need one each."""
+    os.sched_setaffinity(0, ALL_CORES)
     print(
-        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
+        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them; "
+        f"{len(ALL_CORES)} cores, load {os.getloadavg()[0]:.1f}"
     )
     for precision in native.PRECISIONS:
-        one, many = streams(precision, arguments.repeats)
+        found = streams(precision, repeats)
+        many = found["many"]
         print(
-            f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   "
-            f"{many / one:.2f} times{verdict(many / one, 5)}"
+            f"{precision:>8}  {STREAMS} calls {many:8.1f}, of one backend {found['shared']:8.1f}\n"
+            f"          one call {found['one']:8.1f}   {many / found['one']:.2f} times"
+            f"{verdict(many / found['one'], 6)}\n"
+            f"          {THREADS} threads {found['divided']:7.1f}   "
+            f"{many / found['divided']:.2f} times{verdict(many / found['divided'], 10)}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -149,13 +150,19 @@ class ParallelStreams(Backend):
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         """features: (N, F) -> outputs: (N, O)."""
-        return self.run(np.asarray(features)[None])[0]
+        row = self._rows(np.asarray(features)[None])[0]
+        pairs = zip(self._parts, self._slices, strict=True)
+        return np.concatenate(self._together([partial(p.step, row[s]) for p, s in pairs]))
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
-        """features: (steps, N, F) -> outputs: (steps, N, O).
+        """features: (steps, N, F) -> outputs: (steps, N, O)."""
+        rows = self._rows(features)
+        pairs = zip(self._parts, self._slices, strict=True)
+        jobs = [partial(p.run, rows[:, s]) for p, s in pairs]
+        return np.concatenate(self._together(jobs), axis=1)
 
-        What a part would refuse is refused here, before any part has begun.
-        """
+    def _rows(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """(steps, N, F) in float32. What a part would refuse is refused before one has begun."""
         with np.errstate(over="ignore"):
             rows = np.asarray(features, np.float32)
         if rows.ndim != 3 or rows.shape[1] != self._streams:
@@ -164,9 +171,7 @@ class ParallelStreams(Backend):
             )
         if not np.isfinite(rows).all():
             raise BackendError("features are not finite in float32")
-        pairs = zip(self._parts, self._slices, strict=True)
-        jobs = [lambda p=part, s=where: p.run(rows[:, s]) for part, where in pairs]
-        return np.concatenate(self._together(jobs), axis=1)
+        return rows
 
     def answerer(
         self, spec: ModelSpec, last: NDArray[np.float64]
@@ -197,8 +202,9 @@ class ParallelStreams(Backend):
             size = largest.reduce(np.abs(sample), axis=None)
             if size > limit or (size != size and largest is np.maximum):
                 return None
-            jobs = [lambda a=part, s=where: _taken(a(sample[s])) for part, where in pairs]
-            return np.concatenate(self._together(jobs))
+            jobs = [partial(_taken, part, sample[where]) for part, where in pairs]
+            outputs: NDArray[Any] = np.concatenate(self._together(jobs))
+            return outputs
 
         return answer
 
@@ -226,10 +232,12 @@ class ParallelStreams(Backend):
             part.close()
 
 
-def _taken(answer: NDArray[Any] | None) -> NDArray[Any]:
-    if answer is None:
+def _taken(
+    answer: Callable[[ArrayLike], NDArray[Any] | None], sample: NDArray[np.float64]
+) -> NDArray[Any]:
+    if (found := answer(sample)) is None:
         raise BackendError("a sample was refused")
-    return answer
+    return found
 
 
 def parallel(open_part: Callable[[int], Backend], streams: int, threads: int) -> Backend:
