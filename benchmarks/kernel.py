@@ -157,7 +157,7 @@ def streams_together(repeats: int) -> None:
     """With all cores: the threads need one each."""
     os.sched_setaffinity(0, ALL_CORES)
     print(
-        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them; "
+        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all; "
         f"{len(ALL_CORES)} cores, load {os.getloadavg()[0]:.1f}"
     )
     for precision in native.PRECISIONS:

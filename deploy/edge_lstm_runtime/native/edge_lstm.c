@@ -53,7 +53,8 @@ static int runs_avx2(void) {
 #ifdef EL_WITH_AVXVNNI
 static int runs_avxvnni(void) {
     uint32_t a, b, c, d;
-    return runs_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+    if (!runs_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !a) return 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 #endif
 
