@@ -1,6 +1,7 @@
 """The native kernel inside C against the best that this machine can do.
 
-And GRU against LSTM, and 64 streams in one call against 64 calls from Python.
+And int8 against float32, GRU against LSTM, and 64 streams in one call, on one thread and on two,
+against 64 calls from Python.
 
 The limit is measured in the same run. It is the time to read the model's bytes from the cache that
 holds them, or to do its multiply-accumulates in float32 if that takes longer. For int8 only the
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -26,11 +28,13 @@ import peers
 import hatch_build
 from edge_lstm_runtime import Reference, native
 from edge_lstm_runtime.backends.native import NativeBackend
+from edge_lstm_runtime.backends.parallel import parallel
 
 HERE = Path(__file__).parent
 SIZES = (16, 32, 64, 128, 256)
 STREAMS = 64
 WIDTH = 128
+THREADS = 2
 GRU_SIZES = (64, 128)
 GRU_LIMIT = 1.1
 # A precision and a size -> how many times as fast as float32 it should be.
@@ -40,6 +44,7 @@ RATIOS: dict[tuple[object, object], float] = {
     ("int8", 16): 1.3,
     ("int8", 32): 1.3,
 }
+ALL_CORES = os.sched_getaffinity(0)
 
 
 def inside_c(*arguments: object) -> list[dict[str, object]]:
@@ -71,29 +76,48 @@ def inside_c(*arguments: object) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def streams(precision: str, repeats: int) -> tuple[float, float]:
+def streams(precision: str, repeats: int) -> dict[str, float]:
     """Microseconds for a step of all STREAMS streams.
 
-    In one call, and in as many calls of as many backends with one stream each.
+    In one call, in as many calls of as many backends with one stream each, in as many calls of one
+    backend (its weights stay in the cache, its answers are not those), and divided over THREADS.
     """
     spec, weights = peers.network(WIDTH, 1, 8)
     x = np.random.default_rng(1).standard_normal((STREAMS, 8)).astype(np.float32)
-    together = NativeBackend(spec, weights, precision, streams=STREAMS)
+
+    def opened(count: int) -> NativeBackend:
+        return NativeBackend(spec, weights, precision, streams=count)
+
+    together = opened(STREAMS)
+    divided = parallel(opened, STREAMS, THREADS)
     alone = [NativeBackend(spec, weights, precision) for _ in range(STREAMS)]
     expected = np.stack([Reference(spec, weights).step(row) for row in x])
     limit = {"float32": 1e-5, "float16": 5e-3, "int8": 0.05}[precision]
     assert np.abs(together.step(x) - expected).max() < limit
     together.reset()
+    assert np.array_equal(divided.step(x), together.step(x))
     rows = list(x)
 
     def calls() -> None:
         for backend, row in zip(alone, rows, strict=True):
             backend.step(row)
 
+    def calls_of_one() -> None:
+        for row in rows:
+            alone[0].step(row)
+
     times = machine.interleaved(
-        {"one": lambda: together.step(x), "many": calls}, repeats=repeats, number=50
+        {
+            "one": lambda: together.step(x),
+            "many": calls,
+            "shared": calls_of_one,
+            "divided": lambda: divided.step(x),
+        },
+        repeats=repeats,
+        number=50,
     )
-    return 1e6 * min(times["one"]), 1e6 * min(times["many"])
+    divided.close()
+    return {name: 1e6 * min(turns) for name, turns in times.items()}
 
 
 def main() -> None:
@@ -125,14 +149,25 @@ def main() -> None:
         print(f"{row['precision']:>8} {row['kernel']:<13}{figures}{row['model_bytes']:>10}{note}")
     precisions_in_turns()
     gru_beside_lstm()
+    streams_together(arguments.repeats)
+
+
+def streams_together(repeats: int) -> None:
+    """With all cores: the threads need one each."""
+    os.sched_setaffinity(0, ALL_CORES)
     print(
-        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all of them"
+        f"\n{STREAMS} streams, hidden {WIDTH}, from Python, microseconds for a step of all; "
+        f"{len(ALL_CORES)} cores, load {os.getloadavg()[0]:.1f}"
     )
     for precision in native.PRECISIONS:
-        one, many = streams(precision, arguments.repeats)
+        found = streams(precision, repeats)
+        many = found["many"]
         print(
-            f"{precision:>8}  one call {one:8.1f}   {STREAMS} calls {many:8.1f}   "
-            f"{many / one:.2f} times{verdict(many / one, 5)}"
+            f"{precision:>8}  {STREAMS} calls {many:8.1f}, of one backend {found['shared']:8.1f}\n"
+            f"          one call {found['one']:8.1f}   {many / found['one']:.2f} times"
+            f"{verdict(many / found['one'], 6)}\n"
+            f"          {THREADS} threads {found['divided']:7.1f}   "
+            f"{many / found['divided']:.2f} times{verdict(many / found['divided'], 10)}"
         )
 
 

@@ -51,6 +51,7 @@ COMPILE = (
 # ziglang links all of its arithmetic, 200 kB on ARM, unless told to drop what is not called.
 LINK = "-shared -s -Wl,--gc-sections"
 AVX2 = "-mavx2 -mfma -mf16c"
+AVXVNNI = AVX2 + " -mavxvnni"
 AVX512 = AVX2 + " -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni -mprefer-vector-width=512"
 
 
@@ -63,6 +64,7 @@ class Part(NamedTuple):
     macros: str
     cpu: str = ""  # options of GCC and Clang for the CPU
     zig_cpu: str = ""  # ziglang's, if it has names of its own
+    switch: str = ""  # the first part's macro for it. It is left out if a compiler is too old
 
     def options(self, zig: bool) -> list[str]:
         return ((zig and self.zig_cpu) or self.cpu).split()
@@ -70,8 +72,13 @@ class Part(NamedTuple):
 
 MACHINES = {
     "x86_64": (
-        Part("-DEL_WITH_AVX2 -DEL_WITH_AVX512"),
+        Part("-DEL_WITH_AVX2 -DEL_WITH_AVXVNNI -DEL_WITH_AVX512"),
         Part('-DEL_LANES=8 -DEL_KERNEL=el_kernel_avx2 -DEL_KERNEL_NAME="avx2"', AVX2),
+        Part(
+            '-DEL_LANES=8 -DEL_KERNEL=el_kernel_avxvnni -DEL_KERNEL_NAME="avx-vnni"',
+            AVXVNNI,
+            switch="-DEL_WITH_AVXVNNI",  # from GCC 11 and Clang 12 on
+        ),
         Part('-DEL_LANES=16 -DEL_KERNEL=el_kernel_avx512 -DEL_KERNEL_NAME="avx512"', AVX512),
     ),
     "aarch64": (
@@ -155,7 +162,7 @@ def compile_library(
     functions of edge_lstm.h. Raises CompileError.
     """
     with tempfile.TemporaryDirectory() as folder:
-        parts = MACHINES[machine]
+        parts = _known_parts(MACHINES[machine], compiler, zig)
         objects = []
         for k, part in enumerate(parts):
             flags = [*COMPILE.split(), *part.macros.split(), *part.options(zig), *options]
@@ -177,6 +184,21 @@ def compile_library(
             new = path.with_name(f"{path.name}.new")
             new.write_bytes(content)
             new.replace(path)  # at once: a process may have the old one open
+
+
+def _known_parts(parts: Sequence[Part], compiler: Sequence[str], zig: bool) -> list[Part]:
+    """The parts without those that may be left out and whose CPU the compiler doesn't know."""
+    unknown = []
+    for part in parts:
+        if part.switch:
+            try:
+                _run([*compiler, *part.options(zig), "-E", "-xc", os.devnull], None)
+            except CompileError:
+                unknown.append(part)
+    macros = parts[0].macros.split()
+    left = [macro for macro in macros if macro not in [part.switch for part in unknown]]
+    first = parts[0]._replace(macros=" ".join(left))
+    return [first, *(part for part in parts[1:] if part not in unknown)]
 
 
 def compile_for(

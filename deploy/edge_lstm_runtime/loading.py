@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .backends.registry import refuse_threads
 from .errors import ConfigError
 from .model.bundle import Bundle, read_bundle
 from .model.spec import ModelSpec
@@ -70,6 +71,7 @@ class Model:
         artifact: str | None = None,
         verify: bool = True,
         streams: int,
+        threads: int = 1,
     ) -> StreamsSession: ...
 
     def session(
@@ -79,6 +81,7 @@ class Model:
         artifact: str | None = None,
         verify: bool = True,
         streams: int | None = None,
+        threads: int = 1,
     ) -> Session:
         """Open a session on a backend.
 
@@ -100,6 +103,9 @@ class Model:
         streams: N for N independent streams that are answered together (see StreamsSession), None
         for a session of one stream. 1 gives a StreamsSession too.
 
+        threads: K to divide the streams over K threads, up to one for each stream. The answers are
+        the same to the bit. Only for a named backend that can (docs/backends.md).
+
         Raises BackendUnavailableError if this machine or the bundle lacks what the backend needs,
         BackendError for an unknown name, and ConfigError for an option that does not apply.
         """
@@ -111,9 +117,12 @@ class Model:
                 "name a backend"
             )
         if backend == "auto":
+            refuse_threads(backend, streams, threads)
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
         else:
-            opened = open_verified(self.bundle, backend, artifact, streams, verify=verify)
+            opened = open_verified(
+                self.bundle, backend, artifact, streams, verify=verify, threads=threads
+            )
         return open_session(self.bundle, opened, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:

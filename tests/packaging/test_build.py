@@ -50,6 +50,18 @@ def test_without_a_compiler_one_line_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_an_old_compiler_leaves_out_the_kernel_it_cannot_make(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text('#!/bin/sh\ncase "$*" in *avxvnni*) exit 1;; esac\nexec gcc "$@"\n')
+    old.chmod(0o755)
+    parts = hatch_build.MACHINES["x86_64"]
+    found = hatch_build._known_parts(parts, [str(old)], zig=False)
+    assert found[0].macros == "-DEL_WITH_AVX2 -DEL_WITH_AVX512"
+    assert found[1:] == [part for part in parts[1:] if "vnni" not in part.macros]
+    assert len(found) == 3
+
+
 def test_a_compiler_that_fails_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -54,6 +54,8 @@ class Facts:
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
     variables      environment variables that change its speed
+    threads        whether several streams may be divided over threads: its steps release Python's
+                   lock, and a stream's answers don't depend on how many others there are
 
     >>> import edge_lstm_runtime as rt
     >>> facts = rt.Facts("float32", needs="a camera", libraries=("camera",))
@@ -70,6 +72,7 @@ class Facts:
     promise: str = ""
     libraries: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    threads: bool = False
 
     @property
     def auto(self) -> bool:

@@ -25,6 +25,7 @@ FACTS = Facts(
     needs="the native library: the wheel for this machine, or `python deploy/hatch_build.py` "
     "in a source folder (docs/native.md)",
     libraries=(str(native.LIBRARY),),
+    threads=True,
 )
 
 

@@ -10,6 +10,7 @@ from ..errors import BackendError, BackendUnavailableError, ConfigError
 from ..registry import Registry
 from .base import Backend, Facts, refuse_opaque
 from .looped import looped
+from .parallel import parallel
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -61,8 +62,30 @@ def refuse_artifact(name: str, artifact: str | None) -> None:
     )
 
 
+def refuse_threads(name: str, streams: int | None, threads: int) -> None:
+    """Raise ConfigError for a number of threads that the streams, or the backend, can't use."""
+    if type(threads) is not int or not 1 <= threads <= (streams or 1):
+        expected = (
+            f"a whole number from 1 to the {streams} streams"
+            if streams
+            else "1, because only a session with streams=N can be divided"
+        )
+        raise ConfigError(f"threads is {threads!r}; expected {expected}")
+    if threads > 1 and (name == "auto" or not facts_of(name).threads):
+        able = [other for other, facts in known_facts().items() if facts and facts.threads]
+        raise ConfigError(
+            f"threads={threads} does not apply to backend {name!r}; "
+            f"leave it out, or choose one of {', '.join(able)}"
+        )
+
+
 def open_backend(
-    name: str, bundle: Bundle, *, artifact: str | None = None, streams: int | None = None
+    name: str,
+    bundle: Bundle,
+    *,
+    artifact: str | None = None,
+    streams: int | None = None,
+    threads: int = 1,
 ) -> Backend:
     """Open a backend on a bundle.
 
@@ -70,10 +93,12 @@ def open_backend(
     bundle has only one for it.
     streams: N, for a backend whose steps take the features of N streams, (N, F). None for one
     stream, (F,).
+    threads: of these, how many divide the streams among them.
     Raises BackendUnavailableError if this machine or the bundle lacks what the backend needs,
     BackendError for an unknown name or for streams of a bidirectional model, and ConfigError for an
-    artifact if the backend runs none.
+    artifact if the backend runs none, or for threads that `refuse_threads` refuses.
     """
+    refuse_threads(name, streams, threads)
     if streams is not None and bundle.spec.whole:
         raise BackendError(
             f"{streams} streams of a bidirectional model: it answers whole sequences, "
@@ -86,6 +111,6 @@ def open_backend(
     if streams is None:
         return open_one()
     if open_streams := getattr(module, "open_streams", None):
-        together: Backend = open_streams(bundle, streams, artifact=artifact)
-        return together
+        open_part: Callable[[int], Backend] = partial(open_streams, bundle, artifact=artifact)
+        return parallel(open_part, streams, threads)
     return looped(open_one, streams)

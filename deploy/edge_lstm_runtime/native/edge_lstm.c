@@ -25,13 +25,14 @@ static const layer_type *const types[] = {
 extern const el_kernel EL_KERNEL;
 const el_kernel EL_KERNEL = {EL_KERNEL_NAME, EL_LANES, types};
 #else
-extern const el_kernel el_kernel_avx512, el_kernel_avx2, el_kernel_dotprod, el_kernel_neon;
+extern const el_kernel el_kernel_avx512, el_kernel_avxvnni, el_kernel_avx2, el_kernel_dotprod,
+    el_kernel_neon;
 
 /* ---- Kernels --------------------------------------------------------------------------------- */
 
 static const el_kernel this_kernel = {EL_KERNEL_NAME, EL_LANES, types};
 
-#if defined(EL_WITH_AVX2) || defined(EL_WITH_AVX512)
+#if defined(EL_WITH_AVX2) || defined(EL_WITH_AVXVNNI) || defined(EL_WITH_AVX512)
 #include <cpuid.h>
 
 /* Registers that the operating system saves (XCR0), and leaf 7's feature bits. */
@@ -49,6 +50,14 @@ static int runs_avx2(void) {
         return 0;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
+
+#ifdef EL_WITH_AVXVNNI
+static int runs_avxvnni(void) {
+    uint32_t a, b, c, d;
+    if (!runs_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !a) return 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
 
 #ifdef EL_WITH_AVX512
 static int runs_avx512(void) {
@@ -77,6 +86,9 @@ static const struct {
 } kernels[] = {
 #ifdef EL_WITH_AVX512
     {&el_kernel_avx512, runs_avx512},
+#endif
+#ifdef EL_WITH_AVXVNNI
+    {&el_kernel_avxvnni, runs_avxvnni},
 #endif
 #ifdef EL_WITH_AVX2
     {&el_kernel_avx2, runs_avx2},

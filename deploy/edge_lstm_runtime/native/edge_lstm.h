@@ -100,8 +100,8 @@ typedef struct el_state el_state;
 /* The name of a status, such as "EL_BAD_SIZE". */
 EL_API const char *el_status_name(el_status status);
 
-/* The kernels that this CPU runs, the fastest first: "avx512", "avx2", "neon-dotprod", "neon",
- * "portable"; NULL past the last one. */
+/* The kernels that this CPU runs, the fastest first: "avx512", "avx-vnni", "avx2", "neon-dotprod",
+ * "neon", "portable"; NULL past the last one. */
 EL_API const char *el_kernel_name(uint32_t index);
 
 /* bytes: of the memory the model lies in. network: its layers lie in the model. What this accepts

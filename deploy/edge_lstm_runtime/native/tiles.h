@@ -332,6 +332,12 @@ INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     return (vu)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(x),
                                    _mm512_load_si512((const void *)w));
 }
+#elif defined(__AVXVNNI__) && EL_LANES == 8
+#define EL_UNSIGNED 1
+INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
+    return (vu)_mm256_dpbusd_avx_epi32((__m256i)sums, _mm256_set1_epi32(x),
+                                       _mm256_load_si256((const __m256i *)(const void *)w));
+}
 #elif defined(__AVX2__) && EL_LANES == 8
 INLINE vu dot4(vu sums, const int8_t *w, int32_t x) {
     /* The instruction multiplies unsigned by signed: |x| by w with x's sign. Pairs fit int16, as
@@ -614,36 +620,68 @@ INLINE const char *each_tile(tile *make, const stage *of, const vectors *m, cons
     return weights + bytes * m->tiles;
 }
 
+/* The larger of each lane; b if a is NaN. */
 INLINE v4 larger_of(v4 a, v4 b) {
+#ifdef __SSE2__
+    return (v4)_mm_max_ps((__m128)a, (__m128)b);
+#else
     const i4 larger = a > b;
     return (v4)((larger & (i4)a) | (~larger & (i4)b));
+#endif
 }
 
-/* n values, zeros behind them -> int8 with the scale that is returned: 127 for the largest. */
-__attribute__((unused, noinline)) static float quantize(const float *restrict v, uint32_t n,
-                                              int8_t *restrict q) {
-    enum { PARTS = EL_LANES / 4 };
-    v4 most[PARTS];
-    UNROLLED for (unsigned k = 0; k < PARTS; k++) most[k] = (v4){0};
+enum { AT_ONCE = 16, PARTS = AT_ONCE / EL_LANES }; /* values that are quantized together */
+
+/* The lowest bytes of 16 whole numbers -> q. */
+INLINE void store_bytes(int8_t *q, const vi part[PARTS]) {
+#if defined(__AVX512F__) && EL_LANES == 16
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8((__m512i)part[0]));
+#elif defined(__SSE2__) && (EL_LANES == 4 || EL_LANES == 8)
+    __m128i b[4];
+    const __m128i low = _mm_set1_epi32(0xff);
+    UNROLLED for (unsigned k = 0; k < 4; k++) b[k] = _mm_and_si128(((const __m128i *)part)[k], low);
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packus_epi16(_mm_packs_epi32(b[0], b[1]),
+                                                            _mm_packs_epi32(b[2], b[3])));
+#elif defined(__ARM_NEON) && EL_LANES == 4
+    UNROLLED for (unsigned k = 0; k < 4; k += 2)
+        vst1_s8(q + 4 * k, vmovn_s16(vcombine_s16(vmovn_s32((int32x4_t)part[k]),
+                                                  vmovn_s32((int32x4_t)part[k + 1]))));
+#else
+    for (unsigned k = 0; k < AT_ONCE; k++) q[k] = (int8_t)part[k / EL_LANES][k % EL_LANES];
+#endif
+}
+
+/* n values, zeros behind them to the tile's end -> int8 with the scale that is returned: 127 for the
+ * largest. Both rows go on to a multiple of 16; what lies there counts for nothing. */
+INLINE float quantize(const float *restrict v, uint32_t n, int8_t *restrict q) {
+    enum { QUARTERS = EL_LANES / 4 };
+    v4 most[QUARTERS];
+    UNROLLED for (unsigned k = 0; k < QUARTERS; k++) most[k] = (v4){0};
     for (uint32_t j = 0; j < n; j += EL_LANES) {
-        const i4 *const part = (const i4 *)(v + j);
-        UNROLLED for (unsigned k = 0; k < PARTS; k++)
+        const i4 *const part = (const i4 *)(const void *)(v + j);
+        UNROLLED for (unsigned k = 0; k < QUARTERS; k++)
             most[k] = larger_of((v4)(part[k] & 0x7fffffff), most[k]);
     }
-    UNROLLED for (unsigned k = 1; k < PARTS; k++) most[0] = larger_of(most[k], most[0]);
-    float largest = 0;
-    for (unsigned k = 0; k < 4; k++) largest = most[0][k] > largest ? most[0][k] : largest;
+    UNROLLED for (unsigned half = QUARTERS / 2; half; half /= 2)
+        UNROLLED for (unsigned k = 0; k < half; k++)
+            most[k] = larger_of(most[k + half], most[k]);
+    const float first = most[0][0] > most[0][1] ? most[0][0] : most[0][1],
+                second = most[0][2] > most[0][3] ? most[0][2] : most[0][3],
+                largest = first > second ? first : second;
     /* Below this its inverse is infinite. Such inputs are nothing beside a bias. */
     const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
-    for (uint32_t j = 0; j < n; j++) {
-        /* rounded, to even; the whole number stands in the lowest bits */
-        const float shifted = v[j] * inverse + 12582912.0f;
-        uint32_t bits;
-        memcpy(&bits, &shifted, 4);
+    /* Adding it rounds, to even; the whole number then stands in the lowest bits. */
 #ifdef EL_UNSIGNED
-        bits += 128;
+    const float middle = 12582912.0f + 128.0f;
+#else
+    const float middle = 12582912.0f;
 #endif
-        q[j] = (int8_t)bits;
+    for (uint32_t j = 0; j < n; j += AT_ONCE) {
+        const vf *const part = (const vf *)(const void *)(v + j);
+        vi whole[PARTS];
+        UNROLLED for (unsigned k = 0; k < PARTS; k++)
+            whole[k] = (vi)(part[k] * inverse + middle);
+        store_bytes(q + j, whole);
     }
     return largest * (1.0f / 127.0f);
 }

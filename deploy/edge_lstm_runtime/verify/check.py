@@ -194,7 +194,13 @@ def check_opened(
 
 
 def open_verified(
-    bundle: Bundle, name: str, artifact: str | None, streams: int | None, *, verify: bool = True
+    bundle: Bundle,
+    name: str,
+    artifact: str | None,
+    streams: int | None,
+    *,
+    verify: bool = True,
+    threads: int = 1,
 ) -> Backend:
     """Open a backend, and check it if `verify` is set, under a time limit.
 
@@ -202,7 +208,9 @@ def open_verified(
     """
 
     def work(opened: Opened) -> Backend:
-        backend = opened(open_backend(name, bundle, artifact=artifact, streams=streams))
+        backend = opened(
+            open_backend(name, bundle, artifact=artifact, streams=streams, threads=threads)
+        )
         if verify:
             verify_backend(bundle, backend, name, artifact, streams)
         return backend
