@@ -174,5 +174,5 @@ def test_where_threads_do_not_apply(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only a session with streams=N"):
         model.session("native", threads=2)
     for name in ("auto", "numpy"):
-        with pytest.raises(ConfigError, match="choose one of native, native-int8"):
+        with pytest.raises(ConfigError, match="choose one of native, native-fp16, native-int8"):
             model.session(name, streams=N, threads=2)
