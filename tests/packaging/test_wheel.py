@@ -168,6 +168,7 @@ def test_data_files_licence_and_entry_points(wheel: Path) -> None:
         "wandb",
         "docs",
         "notebooks",
+        "mqtt",
         "build",
         "dev",
     }
