@@ -22,6 +22,7 @@ from .errors import (
     MissingDependencyError,
     NewerFormatError,
     SampleError,
+    SignatureError,
     TrainingError,
 )
 from .generate import generate
@@ -49,6 +50,6 @@ __all__ = [  # noqa: RUF022  (grouped)
     # errors
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
     "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
-    "TrainingError",
+    "SignatureError", "TrainingError",
     "__version__",
 ]  # fmt: skip

@@ -124,8 +124,11 @@ class Model:
         return self.spec.features(xs)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, trusted: str | os.PathLike[str] | None = None) -> Model:
     """Read a bundle and check every byte of it. Raises BundleError.
+
+    trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
+    then be by one of its keys, else SignatureError is raised (docs/trust.md).
 
     >>> import edge_lstm_runtime as rt
     >>> model = rt.load("mine.edge")
@@ -134,4 +137,4 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> logits.shape, str(logits.dtype)
     ((2, 2), 'float32')
     """
-    return Model(read_bundle(path))
+    return Model(read_bundle(path, trusted=trusted))

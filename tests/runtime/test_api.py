@@ -23,7 +23,7 @@ PUBLIC = {
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
     "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
-    "TrainingError",
+    "SignatureError", "TrainingError",
 }  # fmt: skip
 TREE = {
     "EdgeLstmError": Exception,
@@ -32,6 +32,7 @@ TREE = {
     "TrainingError": rt.EdgeLstmError,
     "BundleError": rt.EdgeLstmError,
     "NewerFormatError": rt.BundleError,
+    "SignatureError": rt.BundleError,
     "SampleError": rt.EdgeLstmError,
     "BackendError": rt.EdgeLstmError,
     "BackendUnavailableError": rt.BackendError,

@@ -20,13 +20,13 @@ from ..feeds.source import Source
 from ..feeds.stream import Line, blocks
 from ..inputs import Inputs
 from ..inputs.text import TextForm
+from ..load import Model, load
 from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
 from ._output import Output
 
 if TYPE_CHECKING:
-    from ..load import Model
     from ..model.bundle import Bundle
     from ..session import Session
 
@@ -46,6 +46,7 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
         metavar="BUNDLE",
         help="the file that `edge-lstm export` made, NAME.edge",
     )
+    add_trusted(parser)
     if backend is not None:
         first = "all of them" if backend == "all" else "auto (the fastest that is right here)"
         action = parser.add_argument(
@@ -60,6 +61,21 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
             metavar="MEMBER",
             help="the converted model to run, such as rk3588-fp16.rknn, if there are several",
         )
+
+
+def add_trusted(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="FILE",
+        help="take no bundle but one that a key in this file has signed: an allowed_signers file "
+        "of OpenSSH. The signature is BUNDLE.sig (docs/trust.md)",
+    )
+
+
+def load_asked(arguments: argparse.Namespace) -> Model:
+    """The bundle that the arguments of `add_bundle` name. Raises as `load` does."""
+    return load(arguments.bundle, trusted=arguments.trusted)
 
 
 def json_line(values: Mapping[str, Any]) -> str:

@@ -11,10 +11,9 @@ from ..backends.registry import known_facts
 from ..errors import BackendUnavailableError
 from ..inputs.characters import Characters
 from ..inputs.text import STANDARD
-from ..load import load
 from ..model.measured import read_measured
 from ..shown import in_a_line
-from ._shared import add_bundle
+from ._shared import add_bundle, load_asked
 
 if TYPE_CHECKING:
     from ..inputs.frames import Sound
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
 
-    bundle = load(arguments.bundle).bundle
+    bundle = load_asked(arguments).bundle
     if arguments.json:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True, allow_nan=False))
         return 0

@@ -22,6 +22,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import struct
@@ -48,6 +49,7 @@ READS = (1, 2)
 MAX_BYTES = 1 << 28
 REQUIRED = ("weights.npz", "golden.npz")
 _COMMENT_SIZE = 64
+_log = logging.getLogger("edge_lstm")
 _END_OF_ARCHIVE = struct.Struct("<4s4H2LH")
 
 
@@ -224,7 +226,7 @@ def write_bundle(
     except ValueError as e:
         raise BundleError(f"can't write {os.fspath(path)}: its manifest is no JSON: {e}") from e
     data = _pack({"manifest.json": text.encode(), **members})
-    bundle = _unpack(data, str(path))
+    bundle = unpack(data, str(path))
     try:
         with atomic_write(path) as file:
             file.write(data)
@@ -233,15 +235,35 @@ def write_bundle(
     return bundle
 
 
-def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+def read_bundle(
+    path: str | os.PathLike[str], *, trusted: str | os.PathLike[str] | None = None
+) -> Bundle:
     """Read and check a bundle.
 
-    Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
+    trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
+    then be by one of its keys (docs/trust.md). It is checked before anything in the bundle is read.
+
+    Raises BundleError: NewerFormatError for a later format version, SignatureError if nobody who is
+    trusted signed it. Raises ConfigError for the file of trusted keys. The message says the fault.
 
     >>> import edge_lstm_runtime as rt
     >>> rt.read_bundle("mine.edge").weights["lstm0.W_x"].shape  # (F, 4 H) float32
     (3, 32)
     """
+    data = read_whole(path)
+    if trusted is None:
+        return unpack(data, os.fspath(path))
+    from ..trust.check import check_clock, check_signature  # here: few need it, and it takes 6 ms
+
+    signer = check_signature(data, path, trusted)
+    bundle = unpack(data, os.fspath(path))
+    check_clock(signer, bundle.manifest.get("provenance", {}), path)
+    _log.info("%s is signed by %s", os.fspath(path), signer)
+    return bundle
+
+
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a bundle's file, unchecked but for their number. Raises BundleError."""
     try:
         if other := kinds.mistaken(path, kinds.BUNDLE):
             raise BundleError(other)
@@ -251,10 +273,9 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
                 raise BundleError(
                     f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
                 )
-            data = file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
+            return file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
     except (OSError, ValueError) as e:  # ValueError: NUL in the name
         raise BundleError(f"can't read {os.fspath(path)}: {getattr(e, 'strerror', e)}") from e
-    return _unpack(data, os.fspath(path))
 
 
 def _pack(members: Mapping[str, bytes]) -> bytes:
@@ -270,7 +291,8 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
     return data + sha256(data).encode()
 
 
-def _unpack(data: bytes, path: str) -> Bundle:
+def unpack(data: bytes, path: str) -> Bundle:
+    """The bundle in these bytes, checked. path: for messages. Raises BundleError."""
     manifest, members, count = _read_archive(data, path)
     try:
         _check_members(manifest["members"], members, count, path)
