@@ -67,6 +67,7 @@ LATE = {
 # Modules of ours that may be imported late though they bring no heavy library, and why.
 LATE_OF_OURS = {
     "edge_lstm_runtime.trust.check": "verifies a signature: a board without --trusted does without",
+    "edge_lstm_runtime.trust.versions": "the same, without --remember",
 }
 # Libraries that take long to load. A module of ours may be imported late if it brings one of them.
 HEAVY = {name for name, why in LATE.items() if why.startswith("heavy")} | {"numpy", "pydantic"}

@@ -21,6 +21,7 @@ from .errors import (
     EdgeLstmError,
     MissingDependencyError,
     NewerFormatError,
+    OlderVersionError,
     SampleError,
     SignatureError,
     TrainingError,
@@ -49,7 +50,7 @@ __all__ = [  # noqa: RUF022  (grouped)
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     # errors
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
-    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
-    "SignatureError", "TrainingError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError",
+    "OlderVersionError", "SampleError", "SignatureError", "TrainingError",
     "__version__",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
 ├── BundleError                  a bundle that is truncated, altered, incomplete or unwritable
 │   ├── NewerFormatError         a bundle of a later format version
+│   ├── OlderVersionError        a bundle of a lower version than was loaded before
 │   └── SignatureError           a bundle that no trusted key has signed
 ├── SampleError                  one sample of a stream (the state before it is kept)
 ├── BackendError                 a backend failed
@@ -89,6 +90,15 @@ class NewerFormatError(BundleError):
 
     >>> import edge_lstm_runtime as rt
     >>> issubclass(rt.NewerFormatError, rt.BundleError)
+    True
+    """
+
+
+class OlderVersionError(BundleError):
+    """A bundle of a lower version than one that was loaded on this machine before.
+
+    >>> import edge_lstm_runtime as rt
+    >>> issubclass(rt.OlderVersionError, rt.BundleError)
     True
     """
 

@@ -124,11 +124,21 @@ class Model:
         return self.spec.features(xs)
 
 
-def load(path: str | os.PathLike[str], *, trusted: str | os.PathLike[str] | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trusted: str | os.PathLike[str] | None = None,
+    remember: str | os.PathLike[str] | None = None,
+    allow_downgrade: bool = False,
+) -> Model:
     """Read a bundle and check every byte of it. Raises BundleError.
 
     trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
     then be by one of its keys, else SignatureError is raised (docs/trust.md).
+
+    remember: a folder in which the highest version of each model is kept. A bundle of a lower
+    version is refused with OlderVersionError. allow_downgrade: take it, log a warning, and remember
+    its version in the place of the higher one.
 
     >>> import edge_lstm_runtime as rt
     >>> model = rt.load("mine.edge")
@@ -137,4 +147,9 @@ def load(path: str | os.PathLike[str], *, trusted: str | os.PathLike[str] | None
     >>> logits.shape, str(logits.dtype)
     ((2, 2), 'float32')
     """
-    return Model(read_bundle(path, trusted=trusted))
+    bundle = read_bundle(path, trusted=trusted)
+    if remember is not None:
+        from .trust.versions import remember_version  # here: few need it
+
+        remember_version(bundle, path, remember, older=allow_downgrade)
+    return Model(bundle)

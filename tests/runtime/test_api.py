@@ -22,7 +22,8 @@ PUBLIC = {
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
-    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError",
+    "OlderVersionError", "SampleError",
     "SignatureError", "TrainingError",
 }  # fmt: skip
 TREE = {
@@ -32,6 +33,7 @@ TREE = {
     "TrainingError": rt.EdgeLstmError,
     "BundleError": rt.EdgeLstmError,
     "NewerFormatError": rt.BundleError,
+    "OlderVersionError": rt.BundleError,
     "SignatureError": rt.BundleError,
     "SampleError": rt.EdgeLstmError,
     "BackendError": rt.EdgeLstmError,

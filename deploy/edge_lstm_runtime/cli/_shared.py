@@ -71,11 +71,40 @@ def add_trusted(parser: argparse.ArgumentParser) -> None:
         help="take no bundle but one that a key in this file has signed: an allowed_signers file "
         "of OpenSSH. The signature is BUNDLE.sig (docs/trust.md)",
     )
+    parser.add_argument(
+        "--remember",
+        type=Path,
+        metavar="FOLDER",
+        help="take no bundle of a lower version than one that ran here before. FOLDER has the "
+        "highest version of each model",
+    )
+    parser.add_argument(
+        "--allow-downgrade",
+        action="store_true",
+        help="take a lower version all the same, with a line on standard error",
+    )
 
 
-def load_asked(arguments: argparse.Namespace) -> Model:
-    """The bundle that the arguments of `add_bundle` name. Raises as `load` does."""
-    return load(arguments.bundle, trusted=arguments.trusted)
+def load_asked(arguments: argparse.Namespace, *, runs: bool = False) -> Model:
+    """The bundle that the arguments of `add_bundle` name. Raises as `load` does.
+
+    runs: its version is remembered, because it is about to be used. Else it is compared alone.
+    """
+    path = arguments.bundle
+    older = arguments.allow_downgrade
+    if arguments.remember is None:
+        if older:
+            raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
+        return load(path, trusted=arguments.trusted)
+    if runs:
+        return load(
+            path, trusted=arguments.trusted, remember=arguments.remember, allow_downgrade=older
+        )
+    from ..trust.versions import compare_version  # here: few need it
+
+    model = load(path, trusted=arguments.trusted)
+    compare_version(model.bundle, path, arguments.remember, older=older)
+    return model
 
 
 def json_line(values: Mapping[str, Any]) -> str:

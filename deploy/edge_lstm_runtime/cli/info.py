@@ -37,6 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True, allow_nan=False))
         return 0
+    _print_origin(bundle)
     _print_model(bundle.spec)
     _print_machine()
     _print_file(bundle)
@@ -96,6 +97,33 @@ def _print_machine() -> None:
             else "a plug-in that can't be loaded"
         )
         _line(f"  {name:<24}{about}".rstrip())
+
+
+# The keys of the manifest's provenance, as a person reads them.
+_ORIGIN = {
+    "trained": "trained",
+    "code": "trained by",
+    "commit": "commit",
+    "data_modified": "data of",
+    "data_sha256": "data, sha256",
+    "config_sha256": "settings, sha256",
+    "net": "imported from",
+    "net_sha256": "net, sha256",
+}
+
+
+def _print_origin(bundle: Bundle) -> None:
+    """The model's name and version, the digest of the file, and where the model is from."""
+
+    if bundle.version is not None:
+        _line(f"name      {bundle.name}, version {bundle.version}")
+    _line(f"sha256    {bundle.digest} (of the file)")
+    provenance = bundle.manifest.get("provenance", {})
+    if provenance:
+        _line("from")
+    for key in (*_ORIGIN, *sorted(provenance.keys() - _ORIGIN)):
+        if key in provenance:
+            _line(f"  {_ORIGIN.get(key, key):<24}{provenance[key]}")
 
 
 def _print_file(bundle: Bundle) -> None:

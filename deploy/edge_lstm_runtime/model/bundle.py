@@ -59,6 +59,7 @@ class Bundle:
 
     weights: float32 by name, (inputs, units) or (units,) each.
     members: file name -> content, without manifest.json.
+    digest: the sha256 of the whole file, as `sha256sum` prints it.
 
     >>> import edge_lstm_runtime as rt
     >>> bundle = rt.read_bundle("mine.edge")
@@ -77,12 +78,15 @@ class Bundle:
     ((16,), {})
     >>> bundle.absent("rk3588-fp16.rknn").split(";")[0]
     'the bundle has no rk3588-fp16.rknn'
+    >>> bundle.name, bundle.version  # of `edge-lstm export --name gesture --version 3`
+    ('', None)
     """
 
     spec: ModelSpec
     weights: Mapping[str, NDArray[np.float32]]
     manifest: Mapping[str, Any]
     members: Mapping[str, bytes] = dataclasses.field(repr=False)
+    digest: str = dataclasses.field(default="", repr=False)
 
     def __repr__(self) -> str:
         return f"Bundle({self.spec.summary}; {counted(len(self.members), 'member')})"
@@ -93,6 +97,17 @@ class Bundle:
             return self.members[name]
         except KeyError:
             raise BundleError(self.absent(name)) from None
+
+    @property
+    def name(self) -> str:
+        """The model's name, "" if the export gave none."""
+        return str(self.manifest.get("model", {}).get("name", ""))
+
+    @property
+    def version(self) -> int | None:
+        """The model's version, from 1, which only grows. None if the export gave none."""
+        version: int | None = self.manifest.get("model", {}).get("version")
+        return version
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -293,7 +308,7 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
 
 def unpack(data: bytes, path: str) -> Bundle:
     """The bundle in these bytes, checked. path: for messages. Raises BundleError."""
-    manifest, members, count = _read_archive(data, path)
+    manifest, members, count, digest = _read_archive(data, path)
     try:
         _check_members(manifest["members"], members, count, path)
         described = manifest["spec"]
@@ -305,7 +320,7 @@ def unpack(data: bytes, path: str) -> Bundle:
         spec.network.check_weights(weights)
         if missing := [name for name in spec.network.members if name not in members]:
             raise _refusal(path, f"lacks {', '.join(missing)}, which holds its network")
-        bundle = Bundle(spec, weights, manifest, members)
+        bundle = Bundle(spec, weights, manifest, members, digest)
         _ = bundle.lengths
         check_facts(manifest, members, bundle.golden[1])
     except (KeyError, TypeError, AttributeError, RecursionError) as e:
@@ -319,8 +334,8 @@ def _refusal(path: str, why: str) -> BundleError:
     return BundleError(f"{path} {why}; copy or export it again")
 
 
-def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
-    """The manifest, the other members by name, and the number of all entries.
+def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int, str]:
+    """The manifest, the other members by name, the number of all entries, and the sha256 of all.
 
     Raises BundleError for another version, a wrong checksum, compression, or any other file.
     """
@@ -337,7 +352,7 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
             manifest = _read_manifest(archive.read("manifest.json"), path)
             # The version comes first: a later format may have a layout that looks damaged here.
             _check_version(manifest["format"], path)
-            _check_sum(data, path)
+            digest = _check_sum(data, path)
             if not stored(infos, len(data)):
                 raise _refusal(path, "holds compressed members, which no edge-lstm writes")
             others = [info for info in infos if info.filename != "manifest.json"]
@@ -356,7 +371,7 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
         raise _refusal(
             path, f"is not a whole bundle: it was truncated or altered, or is some other file ({e})"
         ) from e
-    return manifest, members, len(infos)
+    return manifest, members, len(infos), digest
 
 
 def _read_manifest(text: bytes, path: str) -> Any:
@@ -384,15 +399,17 @@ def _check_version(version: Any, path: str) -> None:
         raise _refusal(path, f"has bundle format {version!r}, expected one of {READS}")
 
 
-def _check_sum(data: bytes, path: str) -> None:
-    """The archive must end with its own sha256, as a comment of 64 bytes."""
+def _check_sum(data: bytes, path: str) -> str:
+    """The archive must end with its own sha256, as a comment of 64 bytes -> that of all of it."""
     start = max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
     signature = _END_OF_ARCHIVE.unpack_from(data, start)[0]
-    expected = sha256(memoryview(data)[:-_COMMENT_SIZE]).encode()  # a view: no second copy of it
-    if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != expected:
+    sums = hashlib.sha256(memoryview(data)[:-_COMMENT_SIZE])  # a view: no second copy of it
+    if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != sums.hexdigest().encode():
         raise _refusal(
             path, "is damaged: its checksum does not match, so it was truncated or altered"
         )
+    sums.update(data[-_COMMENT_SIZE:])
+    return sums.hexdigest()
 
 
 def _check_members(

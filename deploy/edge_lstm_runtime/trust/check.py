@@ -71,7 +71,7 @@ def check_clock(signer: Signer, provenance: Mapping[str, Any], path: PathLike) -
     if not signer.limited or date is None:
         return
     today = stamp(time.time() + 86400)[:10]  # a day of grace for zones
-    if today < date:
+    if today < date[:10]:
         raise SignatureError(
             f"{os.fspath(path)} was trained on {date}, and the clock of this machine says "
             f"{stamp(time.time())}: the expiry of {signer.principals}'s key can't be judged; set "

@@ -34,6 +34,8 @@ def call(work: Work) -> Work:
     if work.native_int8:
         members[MEMBER] = write_npz(work.native_int8)
         facts["native_int8"] = _promised(work, keys.NATIVE_INT8)
+    if work.model is not None:
+        facts["model"] = dict(work.model)
     if work.step is not None:
         facts["reference"] = work.step.words
     artifacts = {}
@@ -81,6 +83,7 @@ def call(work: Work) -> Work:
         notes=list(work.notes),
         left_out=dict(work.left_out),
         versions=versions,
+        provenance=dict(work.run.provenance),
         **facts,
     )
     return dataclasses.replace(work, bundle=bundle)

@@ -20,7 +20,7 @@ pytestmark = needs_openssh
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder: a.edge, its signature by the key `mine`, the key `yours`, and `trusted`, a file."""
     folder = tmp_path_factory.mktemp("signed")
-    make_bundle(folder / "a.edge", provenance={"trained": "2026-03-01"})
+    make_bundle(folder / "a.edge", provenance={"trained": "2026-03-01T12:00:00Z"})
     mine = make_key(folder / "mine")
     make_key(folder / "yours")
     sign(folder / "a.edge", folder / "mine")
@@ -114,7 +114,10 @@ def test_a_clock_that_is_before_the_bundle_cannot_judge_an_expiry(
     rt.load(place / "a.edge", trusted=place / "trusted")  # no expiry, so no clock
     (place / "trusted").write_text(f'me valid-before="20260401Z" {key_of(place)}\n')
     message = refused(place)
-    assert "was trained on 2026-03-01, and the clock of this machine says 1970-01-01" in message
+    assert (
+        "was trained on 2026-03-01T12:00:00Z, and the clock of this machine says 1970-01-01"
+        in message
+    )
     assert "the expiry of me's key can't be judged; set the clock" in message
     for seconds, fine in ((1772236799, False), (1772236800, True)):  # 2026-02-28 UTC
         monkeypatch.setattr(check.time, "time", lambda seconds=seconds: float(seconds))

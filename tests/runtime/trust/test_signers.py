@@ -103,7 +103,7 @@ def test_a_line_counts_here_as_for_ssh_keygen(place: Path, tmp_path: Path, line:
         with pytest.raises(ConfigError, match="has no key of type ssh-ed25519, so nobody is tr"):
             check_signature(data, message, signers)
     else:
-        with pytest.raises(SignatureError, match="does not count by .*signers, line 1: "):
+        with pytest.raises(SignatureError, match=r"does not count by .*signers, line 1: "):
             check_signature(data, message, signers)
     taken = openssh_takes(data, signature_of(message), signers, "me", NOW, TZ="UTC-2")
     assert taken == bool(LINES[line])
