@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,12 @@ import edge_lstm_runtime as rt
 from edge_lstm import Run
 from edge_lstm_export.slim.bundle import slim_bundle
 from edge_lstm_export.slim.samples import generated
+from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.transforms import Calendar
 from edge_lstm_runtime.model.npz import write_npz
-from helpers.bundles import make_bundle, network_outputs
+from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers.bundles import make_bundle, make_npu_bundle, network_outputs
 from helpers.commands import here
 from helpers.specs import language_spec, make_spec
 from helpers.weights import random_weights
@@ -30,8 +31,8 @@ def full(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def rows(x: np.ndarray) -> set[bytes]:
-    return {row.tobytes() for row in np.asarray(x)}
+def set_of(x: np.ndarray) -> set[bytes]:
+    return {row.tobytes() for row in x}
 
 
 def test_a_slim_bundle_of_a_real_export(
@@ -43,7 +44,7 @@ def test_a_slim_bundle_of_a_real_export(
     before = rt.read_bundle(full)
     after = rt.read_bundle(out)
     assert set(after.members) == {"weights.npz", "golden.npz", "int8.npz"}
-    assert not rows(before.golden[0]) & rows(after.golden[0])
+    assert not set_of(before.golden[0]) & set_of(after.golden[0])
     inputs = after.spec.inputs
     assert isinstance(inputs, Channels)
     assert (after.golden[0] >= inputs.low).all()
@@ -53,15 +54,25 @@ def test_a_slim_bundle_of_a_real_export(
     assert np.array_equal(after.golden[1], expected)
     for name in ("weights.npz", "int8.npz"):
         assert after.members[name] == before.members[name]
-    for key in ("spec", "float32", "native_int8", "accuracy", "metrics", "model"):
+    for key in ("spec", "accuracy", "metrics", "model"):
         assert after.manifest[key] == before.manifest[key], key
+    # The verdict on the test split stays. The limit is 1.5 x the largest error, here that of the
+    # generated samples, of which the first 200 are some.
+    int8, was = (bundle.manifest["native_int8"] for bundle in (after, before))
+    assert int8["test_split"] == was["test_split"]
+    made = rt.check_backend(after, "native-int8").comparison.nrmse
+    assert made <= int8["tolerance"]["limit"] < 0.1
+    assert "1.5 x the NRMSE over the generated samples" in int8["tolerance"]["reason"]
     found = after.manifest["provenance"]
     assert found["slim_of"] == before.digest
     assert found["golden"] == "1000 generated samples (seed 0) within the training's range"
     assert found["data_sha256"] == before.manifest["provenance"]["data_sha256"]
     assert after.left_out["onnx"] == "`edge-lstm slim` kept native"
-    assert out.stat().st_size < full.stat().st_size / 3
-    assert "native-int8: max abs" in err
+    gone = before.members.keys() - after.members.keys()
+    assert gone == {"calibration.npz", "model.onnx", "cell.onnx"}
+    saved = full.stat().st_size - out.stat().st_size
+    assert saved > sum(len(before.members[name]) for name in gone) - 1000
+    assert "native-int8: NRMSE" in err
     assert f"next     edge-lstm check {out}" in said
     code, said, err = here(capfd, "check", out)
     assert code == 0, said
@@ -92,7 +103,7 @@ def test_real_samples_if_they_may_travel(full: Path, tmp_path: Path) -> None:
 def test_only_int8_is_left_out_if_only_onnx_is_kept(full: Path, tmp_path: Path) -> None:
     bundle = slim_bundle(full, tmp_path / "a.edge", ["onnx"])
     assert "native_int8" not in bundle.manifest
-    with pytest.raises(rt.BackendUnavailableError, match="the export left native-int8 out: `edge"):
+    with pytest.raises(rt.BackendUnavailableError, match=r"the export left native-int8 out: `edge"):
         rt.check_backend(bundle, "native-int8")
     assert rt.check_backend(bundle, "onnx").passed
 
@@ -130,17 +141,52 @@ def test_a_refusal_is_a_line(
 def test_samples_on_which_a_promise_does_not_hold_are_not_written(
     full: Path, tmp_path: Path
 ) -> None:
-    """A promise for int8 that no sample keeps."""
+    """int8 weights that are those of another net."""
     bundle = rt.read_bundle(full)
-    facts = json.loads(json.dumps(bundle.manifest))
-    facts = {k: v for k, v in facts.items() if k not in ("format", "spec", "members")}
-    facts["native_int8"]["tolerance"]["limit"] = 1e-9
-    rt.write_bundle(tmp_path / "a.edge", bundle.spec, bundle.weights, bundle.members, **facts)
+    facts = {k: v for k, v in bundle.manifest.items() if k not in ("format", "spec", "members")}
+    arrays = bundle.arrays("int8.npz")
+    arrays["lstm0.W_h"] = -arrays["lstm0.W_h"]
+    members = {**bundle.members, "int8.npz": write_npz(arrays)}
+    rt.write_bundle(tmp_path / "a.edge", bundle.spec, bundle.weights, members, **facts)
     said: list[str] = []
-    with pytest.raises(rt.ConversionError, match="native-int8: max abs .* on the samples; expect"):
+    with pytest.raises(rt.ConversionError, match=r"NRMSE .* on the samples, which is wrong; keep"):
         slim_bundle(tmp_path / "a.edge", tmp_path / "b.edge", ["native"], say=said.append)
-    assert [line for line in said if line.startswith("seed")][-1].startswith("seed 4: native-int8")
+    assert [line for line in said if line.startswith("seed")][-1].startswith("seed 4: int8: NRMSE")
     assert not (tmp_path / "b.edge").exists()
+
+
+def test_a_converted_model_needs_the_converter_or_real_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
+    make_npu_bundle(tmp_path / "a.edge")
+    with pytest.raises(rt.ConversionError, match=r"rk3588-fp16.rknn can't be measured with gener"):
+        slim_bundle(tmp_path / "a.edge", tmp_path / "b.edge", ["rk3588"])
+    said: list[str] = []
+    found = slim_bundle(
+        tmp_path / "a.edge", tmp_path / "b.edge", ["rk3588"], real=9, say=said.append
+    )
+    assert "not measured here, because the vendor's converter is not here" in said[-1]
+    assert found.manifest["artifacts"] == rt.read_bundle(tmp_path / "a.edge").manifest["artifacts"]
+    assert found.left_out == {"rknn-sim": "its calibration set does not travel"}
+    with pytest.raises(rt.BackendUnavailableError, match="calibration set does not travel"):
+        rt.check_backend(found, "rknn-sim")
+    slim_bundle(tmp_path / "a.edge", tmp_path / "c.edge", ["native"])
+    assert "rk3588-fp16.rknn" not in rt.read_bundle(tmp_path / "c.edge").members
+
+
+@pytest.mark.slow
+def test_a_converted_model_is_measured_on_the_simulator(trained: Run, tmp_path: Path) -> None:
+    work = ex.export_run(trained, tmp_path / "a.edge", schemes=("w8a8",))
+    member = "rk3588-w8a8.rknn"
+    said: list[str] = []
+    found = slim_bundle(work.out, tmp_path / "b.edge", ["rk3588"], say=said.append)
+    assert set(found.members) == {"weights.npz", "golden.npz", member}
+    assert any(line.startswith(f"{member}: NRMSE ") for line in said)
+    was, entry = (b.manifest["artifacts"][member] for b in (work.bundle, found))
+    assert entry["test_split"] == was["test_split"]
+    assert "over the generated samples" in entry["tolerance"]["reason"]
+    assert 0 < entry["tolerance"]["limit"] < 0.15
 
 
 def test_characters_and_whole_sequences_and_gaps(tmp_path: Path) -> None:
@@ -157,20 +203,21 @@ def test_characters_and_whole_sequences_and_gaps(tmp_path: Path) -> None:
             x = rng.integers(5, size=(60, 1)).astype(np.float64)
         if name in ("gaps", "mask"):
             x[rng.random(x.shape) < 0.3] = np.nan
-        golden = {"x": x, "y": network_outputs(spec, weights, x)}
+        lengths = np.array([25, 35] if name == "whole" else [60])
+        rows = golden_features(spec, x, lengths)
+        golden = {"x": x, "y": run_sequences(reference(spec, weights), rows, lengths)}
         if name == "whole":
-            parts = network_outputs(spec, weights, x[:25]), network_outputs(spec, weights, x[25:])
-            golden = {"x": x, "y": np.concatenate(parts), "lengths": np.array([25, 35])}
+            golden["lengths"] = lengths
         path = tmp_path / f"{name}.edge"
         rt.write_bundle(path, spec, weights, {"golden.npz": write_npz(golden)})
         bundle = slim_bundle(path, tmp_path / "a.edge", ["native"])
         made = bundle.golden[0]
         assert made.shape == x.shape
-        assert bundle.lengths.tolist() == ([25, 35] if name == "whole" else [60])
+        assert bundle.lengths.tolist() == lengths.tolist()
         if name == "characters":
             assert set(made.ravel()) == {0, 1, 2, 3, 4}
         else:
-            assert not rows(made) & rows(x)
+            assert not set_of(made) & set_of(x)
         share = np.isnan(made).mean()
         assert (0.15 < share < 0.45) if name in ("gaps", "mask") else share == 0
         assert rt.check_backend(bundle, "numpy").passed
@@ -204,7 +251,7 @@ def test_each_channel_keeps_its_kind() -> None:
     assert ((made[:, 0] >= 15) & (made[:, 0] <= 25)).all()
     assert abs(made[:, 0].mean() - 20) < 2.5
     near = np.corrcoef(made[1:, 0], made[:-1, 0])[0, 1]
-    assert near > 0.97  # as smooth as the wave, whose own is 0.9994
+    assert near > 0.9  # as smooth as the wave is within 50 steps
     assert set(made[:, 1]) == {0.0, 1.0}
     assert (made[:, 2] == 7.5).all()
     assert made[0, 4] == made[1000, 4] == 0

@@ -68,6 +68,7 @@ JOBS = {
     "check": Job("check {bundle} --backend numpy"),
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
     "info": Job("info {bundle}"),
+    "slim": Job("slim {bundle} --keep native -o {out}/small.edge", ("small.edge",)),
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),

@@ -107,6 +107,8 @@ _ORIGIN = {
     "data_modified": "data of",
     "data_sha256": "data, sha256",
     "config_sha256": "settings, sha256",
+    "slim_of": "slim, of",
+    "golden": "golden samples",
     "net": "imported from",
     "net_sha256": "net, sha256",
 }

@@ -1,37 +1,29 @@
 """The bundle for a board: what its backends need, and golden samples that are nobody's recording.
 
-The calibration set never travels. The promises (tolerances, what was measured) are the export's.
-Every kept backend that runs here is checked with the new golden samples before they are written.
+The calibration set never travels. What the export measured and its verdict on the test split stay.
+The limits of `check` are measured anew, by the export's rule, with the new golden samples.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_lstm_runtime import Bundle, check_backend, read_bundle, write_bundle
+from edge_lstm_runtime import Bundle, read_bundle, write_bundle
 from edge_lstm_runtime.backends import native_int8, onnx
 from edge_lstm_runtime.backends.artifacts import artifacts_of
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.backends.registry import known_facts
-from edge_lstm_runtime.errors import (
-    BackendError,
-    BackendUnavailableError,
-    ConfigError,
-    ConversionError,
-)
+from edge_lstm_runtime.errors import ConfigError, ConversionError
 from edge_lstm_runtime.files import check_file_writable
-from edge_lstm_runtime.model.npz import write_npz
-from edge_lstm_runtime.verify.check import artifacts as artifacts_for
 from edge_lstm_runtime.verify.golden import Samples, first, golden_features, run_sequences
 
 from ..importers.edge import step_of
-from ..npu.rknn import environment
+from .limits import NotRightError, measured, packed, with_limits
 from .samples import generated
 
 NATIVE = "native"
@@ -59,27 +51,24 @@ def slim_bundle(
     keep: "native", "onnx" and targets in the bundle. The weights, and so NumPy and the float32 C
     kernel, always stay. real: that many of the golden samples stay, None for generated ones alone.
     Raises BundleError, ConfigError for something to keep that the bundle lacks, and ConversionError
-    if a kept backend is out of tolerance on the samples.
+    if a kept backend is wrong on the samples, or if a limit can't be measured here.
     """
     bundle = read_bundle(path)
     _check_asked(bundle, path, out, keep)
     kept = _members(bundle, keep)
-    for seed in range(SEEDS):
-        samples = _real(bundle, real) if real is not None else _made(bundle, seed)
-        wrong = _wrong(_trial(bundle, samples), kept, say)
-        if not wrong:
-            facts = _facts(bundle, kept, keep, _told(samples, seed, real=real is not None))
-            members = {name: bundle.members[name] for name in kept} | {
-                "golden.npz": _packed(samples, bundle)
-            }
-            return write_bundle(out, bundle.spec, bundle.weights, members, **facts)
-        if real is not None:
-            break
-        say(f"seed {seed}: {wrong}")
-    raise ConversionError(
-        f"{os.fspath(path)}: {wrong}; "
-        + ("keep more of them by --real" if real is not None else "keep real samples by --real N")
-    )
+    for seed in range(SEEDS if real is None else 1):
+        samples = _made(bundle, seed) if real is None else _real(bundle, real)
+        try:
+            limits = measured(bundle, samples, kept, generated=real is None, say=say)
+        except NotRightError as e:
+            wrong = str(e)
+            say(f"seed {seed}: {wrong}" if real is None else wrong)
+            continue
+        facts = _facts(bundle, kept, keep, _told(samples, seed, real=real is not None))
+        members = {name: bundle.members[name] for name in kept}
+        members["golden.npz"] = packed(samples, bundle.spec)
+        return write_bundle(out, bundle.spec, bundle.weights, members, **with_limits(facts, limits))
+    raise ConversionError(f"{os.fspath(path)}: {wrong}; keep {'more ' if real else ''}real samples")
 
 
 def _check_asked(
@@ -131,62 +120,6 @@ def _made(bundle: Bundle, seed: int) -> Samples:
     )
     y = run_sequences(exact, golden_features(bundle.spec, x, lengths), lengths)
     return Samples(x, y.astype(np.float64), lengths)
-
-
-def _packed(samples: Samples, bundle: Bundle) -> bytes:
-    golden = {"x": samples.x, "y": samples.y}
-    return write_npz(golden | {"lengths": samples.lengths} if bundle.spec.whole else golden)
-
-
-def _trial(bundle: Bundle, samples: Samples) -> Bundle:
-    """The whole bundle with the new samples: a simulator needs its graphs and calibration set."""
-    members = {**bundle.members, "golden.npz": _packed(samples, bundle)}
-    return dataclasses.replace(bundle, members=members)
-
-
-def _wrong(trial: Bundle, kept: Collection[str], say: Say) -> str:
-    """Why the samples won't do, "" if every kept backend is right on them, or can't run here."""
-    if not np.isfinite(trial.golden[1]).all():
-        return "the reference's answers to the samples are not finite"
-    for name, artifact in _kept_backends(trial, kept):
-        label = name if artifact is None else f"{name} {artifact}"
-        try:
-            check = check_backend(trial, name, artifact)
-        except BackendUnavailableError as e:
-            say(f"{label}: not checked here: {e}")
-            continue
-        except BackendError as e:
-            return f"{label} failed: {e}"
-        found = check.comparison
-        limit = check.tolerance
-        told = f"{label}: max abs {found.max_abs:.1e}, NRMSE {found.nrmse:.1e}"
-        if not check.passed:
-            return f"{told} on the samples; expected {limit.metric} up to {limit.limit:.1e}"
-        say(told)
-    return ""
-
-
-def _kept_backends(bundle: Bundle, kept: Collection[str]) -> Iterator[tuple[str, str | None]]:
-    graph = bundle.spec.network.members
-    for name, facts in known_facts().items():
-        if facts is None or facts.is_reference:
-            continue
-        if facts.artifact is not None:
-            ready = facts.runs_on != "simulator" or _simulator_ready()
-            for member in artifacts_for(bundle, name):
-                if ready and member is not None and member in kept:
-                    yield name, member
-        elif (name == ONNX and not {*MEMBERS[ONNX]} & {*kept, *graph}) or (
-            facts.number_format == "int8" and native_int8.MEMBER not in kept
-        ):
-            continue
-        else:
-            yield name, None
-
-
-def _simulator_ready() -> bool:
-    """Making the converter's environment takes minutes, for a check that the export has made."""
-    return environment.unsupported_reason() is None and environment.state().damage is None
 
 
 def _facts(

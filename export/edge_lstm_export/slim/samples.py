@@ -1,8 +1,10 @@
 """Samples that look like a bundle's golden ones and are none of them.
 
-Each channel is a noise of its own: with the mean, the deviation and the correlation from step to
-step of the golden samples, inside of the training's range. So a model's states go where they go on
-real data, and nobody's recording is in it.
+Each channel is a noise of its own, in blocks, inside of the training's range. Its mean and its
+deviation change from block to block as much as they do in the golden samples, the deviations of all
+channels together, for a machine at rest is quiet in all of them. Its correlation from step to step
+is that of the golden samples. So a model's states and answers go where they go on real data, on
+which the tolerances were measured, and nobody's recording is in it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from edge_lstm_runtime.inputs.characters import Characters
 from edge_lstm_runtime.verify.golden import Lengths, sequences
 
 Float64 = NDArray[np.float64]
+BLOCK = 50  # steps
 SMOOTHEST = 0.999  # of the correlation: a channel that never changes would have 1
 
 
@@ -25,7 +28,8 @@ def generated(inputs: Inputs, x: Float64, lengths: Lengths, seed: int) -> Float6
     if isinstance(inputs, Characters):
         return rng.integers(len(inputs.characters), size=x.shape).astype(np.float64)
     low, high = _range(inputs, x)
-    columns = [_channel(x[:, k], low[k], high[k], rng) for k in range(x.shape[1])]
+    levels = rng.standard_normal(-(-len(x) // BLOCK))  # of all channels, how lively a block is
+    columns = [_channel(x[:, k], (low[k], high[k]), levels, rng) for k in range(x.shape[1])]
     made = np.stack(columns, axis=1)
     if isinstance(inputs, Channels):
         _set_times(inputs, made, lengths, (low, high), rng)
@@ -44,26 +48,33 @@ def _range(inputs: Inputs, x: Float64) -> tuple[Float64, Float64]:
     return np.where(nothing, 0.0, low), np.where(nothing, 0.0, high)
 
 
-def _channel(values: Float64, low: float, high: float, rng: np.random.Generator) -> Float64:
-    """values: (steps,) -> (steps,) of a first-order autoregression with their moments."""
-    known = values[~np.isnan(values)]
-    if not len(known):
-        known = np.array([low])
-    mean = known.mean()
-    apart = known - mean
-    variance = float(apart @ apart)
-    correlation = float(apart[1:] @ apart[:-1]) / variance if variance > 0 else 0.0
+def _channel(
+    values: Float64, limits: tuple[float, float], levels: Float64, rng: np.random.Generator
+) -> Float64:
+    """values: (steps,), levels: (blocks,) -> (steps,) of a first-order autoregression."""
+    steps = len(values)
+    filled = values[~np.isnan(values)]
+    if not len(filled):
+        filled = np.array([limits[0]])
+    blocks = [filled[k : k + BLOCK] for k in range(0, len(filled), BLOCK)]
+    means = np.array([block.mean() for block in blocks])
+    apart = np.concatenate([block - mean for block, mean in zip(blocks, means, strict=True)])
+    power = float(apart @ apart)
+    correlation = float(apart[1:] @ apart[:-1]) / power if power > 0 else 0.0
     correlation = min(max(correlation, 0.0), SMOOTHEST)
-    noise = rng.standard_normal(len(values)) * np.sqrt(1 - correlation**2)
-    walk = np.empty(len(values))
+    walk = np.empty(steps)
     now = rng.standard_normal()
-    for k, shock in enumerate(noise):
+    for k, shock in enumerate(rng.standard_normal(steps) * np.sqrt(1 - correlation**2)):
         now = correlation * now + shock
         walk[k] = now
-    made: Float64 = np.clip(mean + known.std() * walk, low, high)
-    if (known == np.rint(known)).all():  # numbers of an embedding, states of a switch
-        made = np.clip(np.rint(made), np.ceil(low), np.floor(high))
-    return made
+    deviations = np.array([block.std() for block in blocks])
+    lively = np.log(np.maximum(deviations, 1e-3 * deviations.max() or 1.0))
+    deviation = np.exp(lively.mean() + lively.std() * levels) if power > 0 else 0 * levels
+    mean = means.mean() + means.std() * rng.standard_normal(len(levels))
+    made: Float64 = np.repeat(mean, BLOCK)[:steps] + np.repeat(deviation, BLOCK)[:steps] * walk
+    if (filled == np.rint(filled)).all():  # numbers of an embedding, states of a switch
+        return np.clip(np.rint(made), np.ceil(limits[0]), np.floor(limits[1]))
+    return np.clip(made, *limits)
 
 
 def _set_times(
