@@ -85,6 +85,7 @@ lock: .venv/tests
 
 wheels: .venv/ready
 	$(BIN)/python hatch_build.py wheels dist
+	for wheel in dist/*.whl; do $(BIN)/edge-lstm sbom $$wheel -o $${wheel%.whl}.cdx.json || exit 1; done
 	@ls -l dist/*.whl
 
 bench: .venv/tests

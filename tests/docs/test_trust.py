@@ -22,7 +22,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     command = shlex.join([sys.executable, "-m", "edge_lstm_command"])
     script = [f'edge-lstm() {{ {command} "$@"; }}']
     script += [code for language, code in blocks(PAGE) if language == "sh"]
-    assert len(script) == 3
+    assert len(script) == 4
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", "\n".join(script)],
         cwd=tmp_path,

@@ -175,20 +175,6 @@ def test_a_converted_model_needs_the_converter_or_real_samples(
     assert "rk3588-fp16.rknn" not in rt.read_bundle(tmp_path / "c.edge").members
 
 
-@pytest.mark.slow
-def test_a_converted_model_is_measured_on_the_simulator(trained: Run, tmp_path: Path) -> None:
-    work = ex.export_run(trained, tmp_path / "a.edge", schemes=("w8a8",))
-    member = "rk3588-w8a8.rknn"
-    said: list[str] = []
-    found = slim_bundle(work.out, tmp_path / "b.edge", ["rk3588"], say=said.append)
-    assert set(found.members) == {"weights.npz", "golden.npz", member}
-    assert any(line.startswith(f"{member}: NRMSE ") for line in said)
-    was, entry = (b.manifest["artifacts"][member] for b in (work.bundle, found))
-    assert entry["test_split"] == was["test_split"]
-    assert "over the generated samples" in entry["tolerance"]["reason"]
-    assert 0 < entry["tolerance"]["limit"] < 0.15
-
-
 def test_characters_and_whole_sequences_and_gaps(tmp_path: Path) -> None:
     for name, spec in {
         "characters": language_spec("abcde", hidden=4),

@@ -69,6 +69,7 @@ JOBS = {
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
     "info": Job("info {bundle}"),
     "slim": Job("slim {bundle} --keep native -o {out}/small.edge", ("small.edge",)),
+    "sbom": Job("sbom {bundle} -o {out}/a.cdx.json", ("a.cdx.json",)),
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
