@@ -150,7 +150,7 @@ def test_a_file_is_written_as_a_whole_or_not(
     bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "a.cdx.json"
-    assert here(capfd, "sbom", bundle, "-o", out)[:2] == (0, "")
+    assert here(capfd, "sbom", bundle, "-o", out) == (0, f"bill     {out}\n", "")
     assert json.loads(out.read_text()) == bill_of(capfd, bundle)
     before = bundle.read_bytes()
     for wrong, said in (

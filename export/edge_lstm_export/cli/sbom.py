@@ -47,6 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
             file.write(text.encode())
     except OSError as e:
         raise ConfigError(f"can't write {arguments.out}: {failure(e)}") from e
+    print(f"bill     {arguments.out}")
     return 0
 
 
