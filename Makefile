@@ -32,7 +32,7 @@ help:
 	@echo "make docs    the documentation with the API reference, as a site (build/site/index.html)"
 	@echo "make format  ruff format"
 	@echo "make lock    versions and hashes of all packages (lock/), after a changed dependency; UV='--upgrade' for newer ones"
-	@echo "make wheels  the wheels for every board (dist/)"
+	@echo "make wheels  the wheels for every board, and a bill of materials of each (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
 	@echo "make bench-tasks  every recipe over 10 seeds, in float32, int8 and w8a8, before and after fine-tuning; over sizes (hours)"

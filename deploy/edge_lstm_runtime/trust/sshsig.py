@@ -109,11 +109,10 @@ def read_signature(data: bytes, name: str) -> Signature:
 
 
 def _read(data: bytes) -> Signature:
-    text = data.strip()
-    if not (text.startswith(_BEGIN) and text.endswith(_END)):
+    first, *lines = data.strip().replace(b"\r\n", b"\n").split(b"\n")
+    if first != _BEGIN or not lines or lines.pop() != _END:
         raise ValueError(f"expected {_BEGIN.decode()} and {_END.decode()}")
-    inner = b"".join(text[len(_BEGIN) : -len(_END)].split())
-    fields = Fields(base64.b64decode(inner, validate=True))
+    fields = Fields(base64.b64decode(b"".join(lines), validate=True))
     if fields.take(len(_MAGIC)) != _MAGIC:
         raise ValueError("it does not begin with SSHSIG")
     if (version := fields.number()) != 1:

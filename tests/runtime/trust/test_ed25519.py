@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_lstm_runtime.trust.ed25519 import ORDER, P, verify
 
@@ -90,6 +92,30 @@ def test_openssl_says_the_same_but_for_keys_of_small_order() -> None:
         if taken != verify(key, message, signature):
             other.append(name.split()[1])
     assert other == ["SmallOrderPublicKey"] * 8
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.integers(0, 767))
+def test_openssl_says_the_same_of_random_keys_and_flipped_bits(
+    seed: bytes, message: bytes, bit: int
+) -> None:
+    """bit: of the key, then of the signature."""
+    keys = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    from cryptography.exceptions import InvalidSignature
+
+    private = keys.Ed25519PrivateKey.from_private_bytes(seed)
+    both = private.public_key().public_bytes_raw() + private.sign(message)
+    assert verify(both[:32], message, both[32:])
+    flipped = bytearray(both)
+    flipped[bit // 8] ^= 1 << bit % 8
+    key = bytes(flipped[:32])
+    signature = bytes(flipped[32:])
+    try:
+        keys.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        taken = True
+    except (InvalidSignature, ValueError):
+        taken = False
+    assert verify(key, message, signature) == taken
 
 
 def test_what_is_no_key_or_no_signature() -> None:

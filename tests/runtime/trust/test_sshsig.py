@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_lstm_runtime import SignatureError
 from edge_lstm_runtime.trust.sshsig import Signature, fingerprint, key_of, read_signature
-from helpers.keys import make_key, needs_openssh, sign
+from helpers.keys import make_key, needs_openssh, openssh_takes, sign
 
 MESSAGE = b"forty-two"
 # Of MESSAGE, by OpenSSH 9.2, namespace edge-lstm-bundle.
@@ -131,3 +131,22 @@ def test_what_ssh_keygen_signs_fits_and_a_flipped_bit_does_not(
     changed = bytearray(message or b"\0")
     changed[bit // 8 % len(changed)] ^= 1 << bit % 8
     assert not found.fits(bytes(changed))
+
+
+@needs_openssh
+def test_ssh_keygen_takes_a_changed_file_if_it_is_taken_here(tmp_path: Path) -> None:
+    """And in the base64 the other way round too: OpenSSH reads over what is around it."""
+    signers = tmp_path / "signers"
+    signers.write_text(f"me ssh-ed25519 {KEY}\n")
+    file = tmp_path / "changed.sig"
+    start = FILE.index(b"\n") + 1
+    inside = range(start, FILE.index(b"\n-----END"))
+    for place in (*range(0, len(FILE), 29), *inside[:: len(inside) // 40]):
+        file.write_bytes(FILE[:place] + bytes([FILE[place] ^ 1]) + FILE[place + 1 :])
+        try:
+            ours = read_signature(file.read_bytes(), "a.sig").fits(MESSAGE)
+        except SignatureError:
+            ours = False
+        theirs = openssh_takes(MESSAGE, file, signers, "me")
+        assert theirs or not ours, place
+        assert place not in inside or ours == theirs, place
