@@ -3,8 +3,8 @@ depend on the values.
 
 It is as strict as a verifier can be: S must be below the group's order, the key and R must be
 canonical encodings, R is compared byte by byte (without the cofactor, as OpenSSH and OpenSSL do),
-and a key of small order, which fits any message, is refused as libsodium does. OpenSSH itself takes
-an S that is larger, which only the key's owner can make.
+and a key of small order, which fits any message, is refused as libsodium does. OpenSSH
+itself takes a larger S and such a key.
 """
 
 from __future__ import annotations
