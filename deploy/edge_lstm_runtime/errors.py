@@ -6,7 +6,7 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
 ├── BundleError                  a bundle that is truncated, altered, incomplete or unwritable
 │   ├── NewerFormatError         a bundle of a later format version
-│   ├── OlderVersionError        a bundle of a lower version than was loaded before
+│   ├── OlderVersionError        a bundle of a lower version than ran before
 │   └── SignatureError           a bundle that no trusted key has signed
 ├── SampleError                  one sample of a stream (the state before it is kept)
 ├── BackendError                 a backend failed
@@ -95,7 +95,7 @@ class NewerFormatError(BundleError):
 
 
 class OlderVersionError(BundleError):
-    """A bundle of a lower version than one that was loaded on this machine before.
+    """A bundle of a lower version than one that ran on this machine before.
 
     >>> import edge_lstm_runtime as rt
     >>> issubclass(rt.OlderVersionError, rt.BundleError)

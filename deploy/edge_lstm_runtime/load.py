@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .backends.base import Backend
 from .errors import ConfigError
 from .model.bundle import Bundle, read_bundle
 from .model.spec import ModelSpec
@@ -36,8 +37,10 @@ class Model:
     (2,)
     """
 
-    def __init__(self, bundle: Bundle):
+    def __init__(self, bundle: Bundle, runs: Callable[[], None] = lambda: None):
+        """runs: is called as soon as a session is open, whose backend is right."""
         self.bundle = bundle
+        self._runs = runs
 
     def __repr__(self) -> str:
         return f"Model({self.spec.summary}; {counted(len(self.bundle.members), 'member')})"
@@ -114,7 +117,16 @@ class Model:
             opened = choose_backend(self.bundle, artifact=artifact, streams=streams).backend
         else:
             opened = open_verified(self.bundle, backend, artifact, streams, verify=verify)
-        return open_session(self.bundle, opened, streams)
+        return self._opened(opened, streams)
+
+    def _opened(self, backend: Backend, streams: int | None = None) -> Session:
+        """A session on a backend that is open and checked. streams: of the backend."""
+        try:
+            self._runs()
+        except BaseException:
+            backend.close()
+            raise
+        return open_session(self.bundle, backend, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.
@@ -136,9 +148,9 @@ def load(
     trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
     then be by one of its keys, else SignatureError is raised (docs/trust.md).
 
-    remember: a folder in which the highest version of each model is kept. A bundle of a lower
-    version is refused with OlderVersionError. allow_downgrade: take it, log a warning, and remember
-    its version in the place of the higher one.
+    remember: a folder in which the highest version of each model is kept, as soon as a session of
+    it is open. A bundle of a lower version is refused with OlderVersionError. allow_downgrade: take
+    it, log a warning, and keep its version in the place of the higher one.
 
     >>> import edge_lstm_runtime as rt
     >>> model = rt.load("mine.edge")
@@ -149,7 +161,10 @@ def load(
     """
     bundle = read_bundle(path, trusted=trusted)
     if remember is not None:
-        from .trust.versions import remember_version  # here: few need it
+        from .trust.versions import compare_version, remember_version  # here: few need them
 
-        remember_version(bundle, path, remember, older=allow_downgrade)
+        compare_version(bundle, path, remember, older=allow_downgrade)
+        return Model(
+            bundle, lambda: remember_version(bundle, path, remember, older=allow_downgrade)
+        )
     return Model(bundle)

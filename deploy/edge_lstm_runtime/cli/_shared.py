@@ -21,7 +21,6 @@ from ..feeds.stream import Line, blocks
 from ..inputs import Inputs
 from ..inputs.text import TextForm
 from ..load import Model, load
-from ..session import open_session
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
 from ._output import Output
@@ -85,26 +84,19 @@ def add_trusted(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_asked(arguments: argparse.Namespace, *, runs: bool = False) -> Model:
+def load_asked(arguments: argparse.Namespace) -> Model:
     """The bundle that the arguments of `add_bundle` name. Raises as `load` does.
 
-    runs: its version is remembered, because it is about to be used. Else it is compared alone.
+    Its version is compared here, and remembered if the model opens a session.
     """
-    path = arguments.bundle
-    older = arguments.allow_downgrade
-    if arguments.remember is None:
-        if older:
-            raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
-        return load(path, trusted=arguments.trusted)
-    if runs:
-        return load(
-            path, trusted=arguments.trusted, remember=arguments.remember, allow_downgrade=older
-        )
-    from ..trust.versions import compare_version  # here: few need it
-
-    model = load(path, trusted=arguments.trusted)
-    compare_version(model.bundle, path, arguments.remember, older=older)
-    return model
+    if arguments.remember is None and arguments.allow_downgrade:
+        raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
+    return load(
+        arguments.bundle,
+        trusted=arguments.trusted,
+        remember=arguments.remember,
+        allow_downgrade=arguments.allow_downgrade,
+    )
 
 
 def json_line(values: Mapping[str, Any]) -> str:
@@ -183,7 +175,7 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
         for reason in choice.reasons:
             if reason.artifact is not None:
                 print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
-    return open_session(model.bundle, choice.backend, None)
+    return model._opened(choice.backend)
 
 
 def add_text_form(parser: argparse.ArgumentParser) -> None:

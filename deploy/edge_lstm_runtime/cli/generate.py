@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
 
-    model = load_asked(arguments, runs=True)
+    model = load_asked(arguments)
     options = {
         "length": arguments.length,
         "temperature": arguments.temperature,

@@ -121,7 +121,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.separator is not None or arguments.decimal is not None:
             raise ConfigError("--separator and --decimal are for lines of text, not for sound")
         return _run_sound(arguments, format_)
-    model = load_asked(arguments, runs=True)
+    model = load_asked(arguments)
     form = text_form(model.spec.inputs, arguments)
     skipped = 0 if arguments.input == STDIN else form.skip_rows
     with (
@@ -195,7 +195,7 @@ def _check_output(arguments: argparse.Namespace, format_: str) -> None:
 
 
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
-    model = load_asked(arguments, runs=True)
+    model = load_asked(arguments)
     rate = sound_of(model.spec.inputs).sample_rate
     if arguments.output is not None:
         pcm.mapped(model.spec)

@@ -1,4 +1,4 @@
-"""The highest version of each model that was loaded here, and the refusal of an older one.
+"""The highest version of each model that ran here, and the refusal of an older one.
 
 FOLDER/NAME.json has a model's name, its highest version and the sha256 of that bundle. It is
 written atomically, and one process at a time compares and writes. A damaged file refuses every
@@ -28,24 +28,15 @@ def compare_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older: 
     that can't be read.
     """
     highest = _highest(_file(bundle, path, folder))
-    if highest is None or bundle.version is None or bundle.version >= highest:
-        return
-    told = (
-        f"{os.fspath(path)} is version {bundle.version} of {bundle.name!r}, and version {highest} "
-        f"was loaded here before ({os.fspath(folder)})"
-    )
-    if not older:
-        raise OlderVersionError(
-            f"{told}; export it with a higher --version, or allow it by --allow-downgrade"
-        )
-    _log.warning("%s: the older version is allowed", told)
+    if told := _refusal(bundle, path, folder, highest, older=older):
+        _log.warning("%s: the older version is allowed", told)
 
 
 def remember_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older: bool) -> None:
-    """As `compare_version`, then remember the bundle's version. An older one that is allowed takes
-    the place of the higher one.
+    """Remember the version of a bundle that runs now. An older one that is allowed takes the place
+    of the higher one.
 
-    Raises ConfigError too if it can't be written.
+    Raises as `compare_version`, and ConfigError if the version can't be written.
     """
     file = _file(bundle, path, folder)
     try:
@@ -57,7 +48,7 @@ def remember_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older:
     if _highest(file) == bundle.version:  # also if the folder is read-only by now
         return
     with one_at_a_time(file, ConfigError, wait=True):
-        compare_version(bundle, path, folder, older=older)
+        _refusal(bundle, path, folder, _highest(file), older=older)
         values = {"name": bundle.name, "version": bundle.version, "bundle": bundle.digest}
         try:
             with atomic_write(file) as out:
@@ -67,6 +58,23 @@ def remember_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older:
                 f"can't remember the version in {file}: {failure(e)}; name another folder by "
                 "--remember"
             ) from e
+
+
+def _refusal(
+    bundle: Bundle, path: PathLike, folder: PathLike, highest: int | None, *, older: bool
+) -> str:
+    """What is older than what, "" if the bundle is not. Raises OlderVersionError unless `older`."""
+    if highest is None or bundle.version is None or bundle.version >= highest:
+        return ""
+    told = (
+        f"{os.fspath(path)} is version {bundle.version} of {bundle.name!r}, and version {highest} "
+        f"ran here before ({os.fspath(folder)})"
+    )
+    if not older:
+        raise OlderVersionError(
+            f"{told}; export it with a higher --version, or allow it by --allow-downgrade"
+        )
+    return told
 
 
 def _file(bundle: Bundle, path: PathLike, folder: PathLike) -> Path:

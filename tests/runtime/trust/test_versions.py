@@ -6,12 +6,14 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edge_lstm_runtime as rt
+from edge_lstm_runtime.model.npz import write_npz
 from helpers.bundles import make_bundle
 from helpers.commands import edge_lstm, here
 from helpers.keys import make_key, needs_openssh, sign
@@ -29,6 +31,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundles")
 
 
+def ran(path: Path, **options: Any) -> None:
+    """Load it, and open a session."""
+    rt.load(path, **options).session("numpy").close()
+
+
 def kept(memory: Path, name: str = "gesture") -> int:
     return int(json.loads((memory / f"{name}.json").read_text())["version"])
 
@@ -36,28 +43,28 @@ def kept(memory: Path, name: str = "gesture") -> int:
 def test_an_older_version_is_refused(bundles: Path, tmp_path: Path) -> None:
     memory = tmp_path / "deep" / "memory"
     for version in (1, 3, 3):
-        rt.load(made(bundles, version), remember=memory)
+        ran(made(bundles, version), remember=memory)
     with pytest.raises(rt.OlderVersionError) as caught:
         rt.load(made(bundles, 2), remember=memory)
     assert str(caught.value) == (
-        f"{bundles / 'gesture-2.edge'} is version 2 of 'gesture', and version 3 was loaded here "
+        f"{bundles / 'gesture-2.edge'} is version 2 of 'gesture', and version 3 ran here "
         f"before ({memory}); export it with a higher --version, or allow it by --allow-downgrade"
     )
     assert kept(memory) == 3
-    rt.load(made(bundles, 1, "other"), remember=memory)  # another model has its own
-    rt.load(made(bundles, 2))  # whoever asks for no memory gets none
+    ran(made(bundles, 1, "other"), remember=memory)  # another model has its own
+    ran(made(bundles, 2))  # whoever asks for no memory gets none
 
 
 def test_an_older_version_that_is_allowed_takes_the_place(
     bundles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rt.load(made(bundles, 3), remember=tmp_path)
+    ran(made(bundles, 3), remember=tmp_path)
     with caplog.at_level(logging.WARNING, "edge_lstm"):
-        rt.load(made(bundles, 1), remember=tmp_path, allow_downgrade=True)
-    assert "is version 1 of 'gesture', and version 3 was loaded here before" in caplog.text
+        ran(made(bundles, 1), remember=tmp_path, allow_downgrade=True)
+    assert "is version 1 of 'gesture', and version 3 ran here before" in caplog.text
     assert caplog.text.rstrip().endswith("the older version is allowed")
     assert kept(tmp_path) == 1
-    rt.load(made(bundles, 1), remember=tmp_path)  # after a roll-back it runs as any other
+    ran(made(bundles, 1), remember=tmp_path)  # after a roll-back it runs as any other
 
 
 @settings(
@@ -74,7 +81,7 @@ def test_any_order_of_versions(
             with pytest.raises(rt.OlderVersionError):
                 rt.load(made(bundles, version), remember=memory)
         else:
-            rt.load(made(bundles, version), remember=memory, allow_downgrade=allowed)
+            ran(made(bundles, version), remember=memory, allow_downgrade=allowed)
             highest = version
         assert kept(memory) == highest
 
@@ -85,7 +92,7 @@ def test_many_at_once(bundles: Path, tmp_path: Path) -> None:
 
     def load(path: Path) -> bool:
         try:
-            rt.load(path, remember=tmp_path)
+            ran(path, remember=tmp_path)
         except rt.OlderVersionError:
             return False
         return True
@@ -95,6 +102,21 @@ def test_many_at_once(bundles: Path, tmp_path: Path) -> None:
     assert taken[-1]
     assert kept(tmp_path) == 8
     assert [path.name for path in tmp_path.iterdir()] == ["gesture.json"]
+
+
+def test_a_bundle_that_never_ran_leaves_no_trace(bundles: Path, tmp_path: Path) -> None:
+    """Its backend is wrong on its golden samples: a roll-back must not be refused."""
+    bundle = rt.read_bundle(made(bundles, 3))
+    golden = bundle.arrays("golden.npz")
+    golden["y"] = golden["y"] + 1
+    path = tmp_path / "wrong.edge"
+    facts = {"model": bundle.manifest["model"]}
+    rt.write_bundle(path, bundle.spec, bundle.weights, {"golden.npz": write_npz(golden)}, **facts)
+    memory = tmp_path / "memory"
+    ran(made(bundles, 2), remember=memory)
+    with pytest.raises(rt.BackendError):
+        ran(path, remember=memory)
+    assert kept(memory) == 2
 
 
 def test_a_bundle_without_a_version(tmp_path: Path) -> None:
@@ -113,7 +135,7 @@ def test_a_damaged_memory_refuses(bundles: Path, tmp_path: Path, content: bytes)
 def test_every_changed_byte_of_the_memory_is_found_or_changes_nothing(
     bundles: Path, tmp_path: Path
 ) -> None:
-    rt.load(made(bundles, 3), remember=tmp_path)
+    ran(made(bundles, 3), remember=tmp_path)
     file = tmp_path / "gesture.json"
     good = file.read_bytes()
     for place in range(len(good)):
@@ -123,14 +145,16 @@ def test_every_changed_byte_of_the_memory_is_found_or_changes_nothing(
 
 
 def test_a_memory_that_cannot_be_written(bundles: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(rt.ConfigError, match=r"the folder .*file can't be made: "):
-        rt.load(made(bundles, 1), remember=tmp_path / "file")
+    (tmp_path / "folder").touch()
+    with pytest.raises(rt.ConfigError, match=r"can't read the version in .*: Not a directory"):
+        ran(made(bundles, 1), remember=tmp_path / "folder")
     (tmp_path / "gesture.json").mkdir()
-    with pytest.raises(rt.ConfigError, match=r"can't read the version in .*Is a directory"):
-        rt.load(made(bundles, 1), remember=tmp_path)
+    with pytest.raises(rt.ConfigError, match=r"can't read the version in .*: Is a directory"):
+        ran(made(bundles, 1), remember=tmp_path)
     with pytest.raises(rt.ConfigError, match="can't write /proc/"):
-        rt.load(made(bundles, 1), remember="/proc")
+        ran(made(bundles, 1), remember="/proc")
+    with pytest.raises(rt.ConfigError, match=r"the folder /proc/new can't be made: "):
+        ran(made(bundles, 1), remember="/proc/new")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +205,7 @@ def test_run_remembers_and_check_compares(
     for verb, *more in (("check",), ("run", "--input", lines)):
         code, out, err = here(capfd, verb, made(bundles, 1), *more, *options)
         assert (code, out) == (2, "")
-        assert "is version 1 of 'gesture', and version 2 was loaded here" in err
+        assert "is version 1 of 'gesture', and version 2 ran here" in err
         assert len(err.splitlines()) == 1
     done = edge_lstm("run", made(bundles, 1), "--input", lines, *options, "--allow-downgrade")
     assert done.returncode == 0
@@ -224,7 +248,7 @@ def test_five_of_five_are_refused_in_one_line(
     elif fault == "expired":
         trusted.write_text(f'me valid-before="20260101Z" {mine}\n')
     else:
-        rt.load(made(tmp_path, 3), remember=tmp_path / "memory")
+        ran(made(tmp_path, 3), remember=tmp_path / "memory")
     code, out, err = here(capfd, *command)
     assert (code, out) == (2, "")
     assert err.startswith("edge-lstm: error: ")
@@ -234,5 +258,5 @@ def test_five_of_five_are_refused_in_one_line(
         "signature": "is not what me (SHA256:",
         "key": "is signed by the key SHA256:",
         "expired": "it has expired on 2026-01-01 00:00:00Z",
-        "older": "and version 3 was loaded here before",
+        "older": "and version 3 ran here before",
     }[fault] in err
