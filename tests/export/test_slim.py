@@ -95,9 +95,19 @@ def test_real_samples_if_they_may_travel(full: Path, tmp_path: Path) -> None:
     before = rt.read_bundle(full)
     for ours, theirs in zip(bundle.golden, before.golden, strict=True):
         assert np.array_equal(ours, theirs[:50])
-    assert bundle.manifest["provenance"]["golden"] == "the first 50 real test samples"
+    assert bundle.manifest["provenance"]["golden"] == "the first 50 of: real test samples"
     assert "calibration.npz" in before.members
     assert "calibration.npz" not in bundle.members
+
+
+def test_generated_samples_are_not_called_real_later(full: Path, tmp_path: Path) -> None:
+    slim_bundle(full, tmp_path / "a.edge", ["native"])
+    found = slim_bundle(tmp_path / "a.edge", tmp_path / "b.edge", ["native"], real=20)
+    golden = found.manifest["provenance"]["golden"]
+    assert golden == (
+        "the first 20 of: 1000 generated samples (seed 0) within the training's range"
+    )
+    assert found.left_out == rt.read_bundle(tmp_path / "a.edge").left_out
 
 
 def test_only_int8_is_left_out_if_only_onnx_is_kept(full: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def slim_bundle(
             wrong = str(e)
             say(f"seed {seed}: {wrong}" if real is None else wrong)
             continue
-        facts = _facts(bundle, kept, keep, _told(samples, seed, real=real is not None))
+        facts = _facts(bundle, kept, keep, _told(bundle, samples, seed, real=real is not None))
         members = {name: bundle.members[name] for name in kept}
         members["golden.npz"] = packed(samples, bundle.spec)
         return write_bundle(out, bundle.spec, bundle.weights, members, **with_limits(facts, limits))
@@ -146,7 +146,8 @@ def _facts(
     return facts
 
 
-def _told(samples: Samples, seed: int, *, real: bool) -> str:
+def _told(bundle: Bundle, samples: Samples, seed: int, *, real: bool) -> str:
     if real:
-        return f"the first {len(samples.x)} real test samples"
+        kind = bundle.manifest.get("provenance", {}).get("golden", "real test samples")
+        return f"the first {len(samples.x)} of: {kind}"
     return f"{len(samples.x)} generated samples (seed {seed}) within the training's range"

@@ -54,7 +54,7 @@ def measured(
             raise NotRightError(f"{told} on the samples; expected up to {float32.limit:.1e}")
         say(told)
     if native_int8.MEMBER in kept:
-        entry = bundle.manifest["native_int8"]
+        entry = bundle.manifest.get("native_int8", {})
         outputs = _outputs(trial, samples, "native-int8", None)
         limits[native_int8.MEMBER] = _fewer_bits("int8", outputs, samples, entry, words)
         say(f"native-int8: {_told(outputs, samples)}")
@@ -84,7 +84,7 @@ def with_limits(facts: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
         if member is None:
             changed["float32"] = tolerance
         elif member == native_int8.MEMBER:
-            changed["native_int8"] = {**facts["native_int8"], **tolerance}
+            changed["native_int8"] = {**facts.get("native_int8", {}), **tolerance}
         else:
             changed["artifacts"][member] = {**facts["artifacts"][member], **tolerance}
     return changed
