@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import edge_lstm_export as ex
 import edge_lstm_runtime as rt
-from edge_lstm import Run
 from helpers.commands import here
 from helpers.jobs import NET
 
@@ -62,15 +60,6 @@ def test_a_wrong_one_is_refused_before_anything_is_read(
         assert said in err
         assert len(err.splitlines()) == 1
         assert not Path("net.edge").exists()
-
-
-def test_a_run_passes_on_its_origin(trained: Run, tmp_path: Path) -> None:
-    work = ex.export_run(trained, tmp_path / "a.edge", schemes=(), name="motions", version=2)
-    provenance = work.bundle.manifest["provenance"]
-    assert provenance == trained.provenance
-    assert {"trained", "code", "data_sha256", "config_sha256"} <= set(provenance)
-    assert (work.bundle.name, work.bundle.version) == ("motions", 2)
-    assert work.bundle.digest == hashlib.sha256(work.out.read_bytes()).hexdigest()
 
 
 def test_c_source_has_no_version(net: Path, capfd: pytest.CaptureFixture[str]) -> None:

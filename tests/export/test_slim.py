@@ -43,6 +43,7 @@ def test_a_slim_bundle_of_a_real_export(
     assert code == 0, err
     before = rt.read_bundle(full)
     after = rt.read_bundle(out)
+    assert (after.name, after.version) == ("motions", 3)
     assert set(after.members) == {"weights.npz", "golden.npz", "int8.npz"}
     assert not set_of(before.golden[0]) & set_of(after.golden[0])
     inputs = after.spec.inputs
