@@ -34,7 +34,7 @@ help:
 	@echo "make docs    the documentation with the API reference, as a site (build/site/index.html)"
 	@echo "make format  ruff format"
 	@echo "make lock    versions and hashes of all packages (lock/), after a changed dependency; UV='--upgrade' for newer ones"
-	@echo "make wheels  the wheels for every board (dist/)"
+	@echo "make wheels  the wheels for every board, and a bill of materials of each (dist/)"
 	@echo "make bench   the benchmarks, side by side with their peers"
 	@echo "make bench-step  one streamed step against ONNX Runtime, LiteRT, ncnn, OpenVINO and PyTorch (build/peers/, made once)"
 	@echo "make bench-board  instructions of a step on aarch64 and armv7, counted by QEMU, beside plain C, ncnn and LiteRT"
@@ -88,6 +88,7 @@ lock: .venv/tests
 
 wheels: .venv/ready
 	$(BIN)/python deploy/hatch_build.py wheels dist
+	for wheel in dist/*.whl; do $(BIN)/edge-lstm sbom $$wheel -o $${wheel%.whl}.cdx.json || exit 1; done
 	@ls -l dist/*.whl
 
 bench: .venv/tests

@@ -67,6 +67,11 @@ LATE = {
     "pty": "not on every system",
     "termios": "not on every system",
 }
+# Modules of ours that may be imported late though they bring no heavy library, and why.
+LATE_OF_OURS = {
+    "edge_lstm_runtime.trust.check": "verifies a signature: a board without --trusted does without",
+    "edge_lstm_runtime.trust.versions": "the same, without --remember",
+}
 # Libraries that take long to load. A module of ours may be imported late if it brings one of them.
 HEAVY = {name for name, why in LATE.items() if why.startswith("heavy")} | {"numpy", "pydantic"}
 # Files outside of the rooms `tasks` that have the name of a task in a text, and why.
@@ -234,7 +239,8 @@ def late(packages: dict[str, Path]) -> dict[str, list[str]]:
         for i in imports(module, path):
             ours = i.name if i.name in files else i.name.rpartition(".")[0]
             brings = libraries.get(ours, set()) - libraries[module]
-            if i.inside and top(i.name) not in LATE and not brings & HEAVY:
+            known = top(i.name) in LATE or ours in LATE_OF_OURS
+            if i.inside and not known and not brings & HEAVY:
                 names.append(f"{i.name} (line {i.line})")
         if names:
             found[module] = names

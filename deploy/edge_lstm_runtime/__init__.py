@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         EdgeLstmError,
         MissingDependencyError,
         NewerFormatError,
+        OlderVersionError,
         SampleError,
+        SignatureError,
         TrainingError,
     )
     from .generating import generate
@@ -57,8 +59,8 @@ __all__ = [  # noqa: RUF022  (grouped)
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     # errors
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
-    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
-    "TrainingError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError",
+    "OlderVersionError", "SampleError", "SignatureError", "TrainingError",
     "__version__",
 ]  # fmt: skip
 _HOMES = {
@@ -94,7 +96,9 @@ _HOMES = {
     "DataError": "errors",
     "MissingDependencyError": "errors",
     "NewerFormatError": "errors",
+    "OlderVersionError": "errors",
     "SampleError": "errors",
+    "SignatureError": "errors",
     "TrainingError": "errors",
 }
 

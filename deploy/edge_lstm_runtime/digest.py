@@ -20,10 +20,17 @@ def _of_python() -> Any:
 _small = _of_python().sha256
 
 
-def sha256(data: bytes | memoryview) -> str:
-    """The digest as 64 hexadecimal digits."""
-    if len(data) < LARGE:
-        return str(_small(data).hexdigest())
+def running(size: int) -> Any:
+    """A sha256 of hashlib's kind, to be updated with so many bytes in all."""
+    if size < LARGE:
+        return _small()
     import hashlib  # here: see above
 
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256()
+
+
+def sha256(data: bytes | memoryview) -> str:
+    """The digest as 64 hexadecimal digits."""
+    sums = running(len(data))
+    sums.update(data)
+    return str(sums.hexdigest())

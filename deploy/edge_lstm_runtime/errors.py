@@ -5,7 +5,9 @@ EdgeLstmError                    one line: what, which value, what was expected,
 ├── DataError                    training or test data
 ├── TrainingError                training stopped (a non-finite loss, a run that can't be resumed)
 ├── BundleError                  a bundle that is truncated, altered, incomplete or unwritable
-│   └── NewerFormatError         a bundle of a later format version
+│   ├── NewerFormatError         a bundle of a later format version
+│   ├── OlderVersionError        a bundle of a lower version than ran before
+│   └── SignatureError           a bundle that no trusted key has signed
 ├── SampleError                  one sample of a stream (the state before it is kept)
 ├── BackendError                 a backend failed
 │   └── BackendUnavailableError  a backend can't run on this machine
@@ -89,6 +91,27 @@ class NewerFormatError(BundleError):
     >>> import edge_lstm_runtime as rt
     >>> issubclass(rt.NewerFormatError, rt.BundleError)
     True
+    """
+
+
+class OlderVersionError(BundleError):
+    """A bundle of a lower version than one that ran on this machine before.
+
+    >>> import edge_lstm_runtime as rt
+    >>> issubclass(rt.OlderVersionError, rt.BundleError)
+    True
+    """
+
+
+class SignatureError(BundleError):
+    """A bundle without a signature by a trusted key, or one that was altered after it.
+
+    >>> import edge_lstm_runtime as rt
+    >>> try:
+    ...     bundle = rt.read_bundle("mine.edge", trusted="allowed_signers")
+    ... except rt.SignatureError as e:
+    ...     print(str(e).split(";")[0])
+    can't read the signature mine.edge.sig: No such file or directory
     """
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .backends.base import Backend
 from .backends.registry import refuse_threads
 from .errors import ConfigError
 from .model.bundle import Bundle, read_bundle
@@ -37,8 +38,10 @@ class Model:
     (2,)
     """
 
-    def __init__(self, bundle: Bundle):
+    def __init__(self, bundle: Bundle, runs: Callable[[], None] = lambda: None):
+        """runs: is called as soon as a session is open, whose backend is right."""
         self.bundle = bundle
+        self._runs = runs
 
     def __repr__(self) -> str:
         return f"Model({self.spec.summary}; {counted(len(self.bundle.members), 'member')})"
@@ -123,7 +126,16 @@ class Model:
             opened = open_verified(
                 self.bundle, backend, artifact, streams, verify=verify, threads=threads
             )
-        return open_session(self.bundle, opened, streams)
+        return self._opened(opened, streams)
+
+    def _opened(self, backend: Backend, streams: int | None = None) -> Session:
+        """A session on a backend that is open and checked. streams: of the backend."""
+        try:
+            self._runs()
+        except BaseException:
+            backend.close()
+            raise
+        return open_session(self.bundle, backend, streams)
 
     def features(self, xs: ArrayLike) -> NDArray[np.float64]:
         """xs: (steps, C) raw units, from the start of a recording -> (steps, F) float64.
@@ -133,8 +145,21 @@ class Model:
         return self.spec.features(xs)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trusted: str | os.PathLike[str] | None = None,
+    remember: str | os.PathLike[str] | None = None,
+    allow_downgrade: bool = False,
+) -> Model:
     """Read a bundle and check every byte of it. Raises BundleError.
+
+    trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
+    then be by one of its keys, else SignatureError is raised (docs/trust.md).
+
+    remember: a folder in which the highest version of each model is kept, as soon as a session of
+    it is open. A bundle of a lower version is refused with OlderVersionError. allow_downgrade: take
+    it, log a warning, and keep its version in the place of the higher one.
 
     >>> import edge_lstm_runtime as rt
     >>> model = rt.load("mine.edge")
@@ -143,4 +168,12 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> logits.shape, str(logits.dtype)
     ((2, 2), 'float32')
     """
-    return Model(read_bundle(path))
+    bundle = read_bundle(path, trusted=trusted)
+    if remember is not None:
+        from .trust.versions import compare_version, remember_version  # here: few need them
+
+        compare_version(bundle, path, remember, older=allow_downgrade)
+        return Model(
+            bundle, lambda: remember_version(bundle, path, remember, older=allow_downgrade)
+        )
+    return Model(bundle)

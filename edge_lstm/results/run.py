@@ -16,6 +16,7 @@ from edge_lstm_runtime.model.spec import ModelSpec
 from ..config.schema import Config
 from ..data.load import Splits, load_data
 from ..training import checkpoint as checkpoints
+from ..training import provenance
 from .ask import Asked
 from .metrics import figure, headline, title_of
 from .to_bundle import export
@@ -48,6 +49,8 @@ class Run:
     >>> model = run.export("other.edge")  # an edge_lstm_runtime.Model
     >>> run.origin.splitlines()[0], run.season, run.measured_by[1]
     ('[data]', None, 'the training run')
+    >>> sorted(run.provenance)[-2:]  # of the bundle's manifest, docs/trust.md
+    ['data_sha256', 'trained']
     """
 
     synthetic: ClassVar[bool] = False  # the data are real
@@ -136,6 +139,11 @@ class Run:
     def origin(self) -> str:
         """The configuration in TOML."""
         return self.config.to_toml()
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """When and by which version it was trained, and the sha256 of data and configuration."""
+        return provenance.of_run(self.path, self.config, self.fingerprint)
 
     @functools.cached_property
     def splits(self) -> Splits:

@@ -12,6 +12,7 @@ RUN/metrics.json        validation and test metrics of the best checkpoint, as o
                         streamed from the zero state at each sequence. "test, state never reset"
                         is one stream through all of them. A sequence of classes is a run of one
                         label
+RUN/provenance.json     when it was trained, by which version, and the date of the data
 RUN/*.png               the curves, the task's figure of the test split, and a detector's scores
 """
 
@@ -44,7 +45,7 @@ from ..results.metrics import CARRIED, evaluate
 from ..results.notes import notes
 from ..results.run import Run, load_run
 from ..tasks.base import task_of
-from . import checkpoint
+from . import checkpoint, provenance
 from .claim import claimed
 from .memory import check_memory
 from .progress import Reporter
@@ -399,6 +400,7 @@ def _finish(
     if splits.notes:
         metrics["data"] = list(splits.notes)
     metrics["notes"] = notes(metrics, training.config.data.cuts)
+    provenance.record(out, training.config)
     # This file comes last, because it says that the run is complete.
     checkpoint.save_json(out / checkpoint.METRICS, metrics)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_lstm.results.run import check_is_run
 from edge_lstm_runtime import ConfigError, ConversionError
 from edge_lstm_runtime.files import check_file_writable
+from edge_lstm_runtime.model.facts import wrong_name, wrong_version
 from edge_lstm_runtime.native import PRECISIONS
 
 from .c.folder import check_replaceable
@@ -46,6 +48,19 @@ def wanted(
         for scheme in found[target]:
             target_table.find(target, scheme)
     return found
+
+
+def named_model(name: str | None, version: int | None) -> dict[str, Any] | None:
+    """The name and version of the model, None without. Raises ConfigError."""
+    if name is None and version is None:
+        return None
+    if name is None or version is None:
+        raise ConfigError(
+            "a model's name and version belong together; give both (--name, --version), or none"
+        )
+    if wrong := wrong_name(name) or wrong_version(version):
+        raise ConfigError(wrong)
+    return {"name": name, "version": version}
 
 
 def of_step(

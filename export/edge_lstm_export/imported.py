@@ -13,6 +13,7 @@ import numpy as np
 from edge_lstm import evaluate
 from edge_lstm.data.recordings import Sequence, Splits
 from edge_lstm_runtime import ModelSpec
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.errors import BundleError, ConversionError
 from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.frames import Frames
@@ -93,6 +94,13 @@ class Imported:
     def origin(self) -> str:
         """For a report: where the net is from."""
         return f"{self.path.name}, imported; proved against {self.foreign.original.tool}"
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The net's file, if it was one, and its sha256."""
+        if not self.path.is_file():
+            return {"net": self.path.name}
+        return {"net": self.path.name, "net_sha256": sha256(self.path.read_bytes())}
 
     @functools.cached_property
     def splits(self) -> Splits:

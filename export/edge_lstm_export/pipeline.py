@@ -13,7 +13,7 @@ from edge_lstm.threads import one
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
-from .asked import SIM_STEPS, check_paths, check_samples, of_step, wanted
+from .asked import SIM_STEPS, check_paths, check_samples, named_model, of_step, wanted
 from .exported import Exported
 from .imported import Imported
 from .steps import (
@@ -62,6 +62,8 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     schemes: Sequence[str] | None = None,
     chunk: int | None = None,
     sim_steps: int = SIM_STEPS,
+    name: str | None = None,
+    version: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Work:
     """Turn a trained run, or a net that was `Imported`, into the bundle `out` and the report
@@ -79,6 +81,9 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     sim_steps: the steps of the test split that the simulator streams of each converted model, reset
     and again never reset. If the split has more, whole recordings are drawn, the classes in turn,
     and the verdict names the part that it rests on.
+
+    name, version: of the model, for its manifest: a word, and a whole number from 1 that grows from
+    bundle to bundle (docs/trust.md). Both or none.
 
     say: takes lines of progress.
 
@@ -104,6 +109,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     if not isinstance(run, str | os.PathLike):
         check_samples(formats, synthetic=run.synthetic)
     check_paths(run, out)
+    model = named_model(name, version)
     with contextlib.ExitStack() as resources:
         resources.enter_context(one_at_a_time(out, ConversionError))
         resources.enter_context(one())
@@ -123,6 +129,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
             say=say,
             resources=resources,
             chunk=chunk if formats else None,
+            model=model,
             sim_steps=sim_steps,
         )
         for number, (label, step) in enumerate(STEPS, start=1):

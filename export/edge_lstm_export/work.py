@@ -138,6 +138,7 @@ class Work:
     # Steps of the further artifacts that take several at once, or None. For a bidirectional model
     # draw_stream sets it: the steps of the only artifacts, or None if there are none.
     chunk: int | None = None
+    model: Mapping[str, Any] | None = None  # its name and version, for the manifest
     sim_steps: int = SIM_STEPS  # of the test split that a pass on the simulator takes at most
     # draw_stream: (steps, C) in raw units
     stream: Float64 = dataclasses.field(default_factory=lambda: np.empty((0, 0)))

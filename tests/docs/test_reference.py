@@ -36,6 +36,8 @@ SHAPE = re.compile(
     r"inputs|stop)\b[^()]*)\)"
 )
 
+# The public key of RFC 8032's first example.
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
 MINE = """
 [data]
 source = "csv"
@@ -190,6 +192,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "mine.edge", run.spec, x, run.weights)
     torch.manual_seed(0)
     write_onnx(folder / "net.onnx")
+    (folder / "allowed_signers").write_text(f"me {KEY}\n")
     return folder
 
 

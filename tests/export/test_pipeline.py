@@ -73,6 +73,12 @@ def test_same_run_gives_the_same_bytes(trained, exported, tmp_path):
     assert again.out.read_bytes() == exported.out.read_bytes()
 
 
+def test_the_bundle_says_where_the_run_is_from(trained, exported):
+    provenance = exported.bundle.manifest["provenance"]
+    assert provenance == trained.provenance
+    assert {"trained", "code", "data_sha256", "config_sha256"} <= set(provenance)
+
+
 def test_calibration_has_real_features_with_the_states_before_them(exported):
     states = dict.fromkeys(("lstm0.h", "lstm0.c", "lstm1.h", "lstm1.c"), (6400, 16))
     shapes = {name: array.shape for name, array in exported.calibration.items()}

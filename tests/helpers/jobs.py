@@ -17,6 +17,7 @@ from edge_lstm_runtime.backends.reference import Reference
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.session import Session
 from helpers.bundles import make_bundle
+from helpers.keys import make_key
 from helpers.specs import language_spec, make_spec
 from helpers.weights import random_weights
 
@@ -67,6 +68,9 @@ JOBS = {
     "check": Job("check {bundle} --backend numpy"),
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
     "info": Job("info {bundle}"),
+    "slim": Job("slim {bundle} --keep native -o {out}/small.edge", ("small.edge",)),
+    "sbom": Job("sbom {bundle} -o {out}/a.cdx.json", ("a.cdx.json",)),
+    "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),
@@ -114,6 +118,9 @@ def make_place(folder: Path, trained: Run) -> Place:
     golden = write_npz({"x": x, "y": y})
     write_bundle(files["prose"], prose, weights, {"golden.npz": golden})
     files["samples"].write_text("1,2,3\n-1,0.5,0.25\n")
+    files["key"] = folder / "key"
+    if shutil.which("ssh-keygen"):
+        make_key(files["key"])
     files["net"] = folder / "net.json"
     files["net"].write_text(NET)
     shutil.copytree(trained.path, files["run"])

@@ -204,7 +204,7 @@ def extras(metadata: str) -> set[str]:
 def test_what_the_runtimes_says(wheel: Path) -> None:
     metadata, points = told(wheel, INFO)
     assert needed(metadata) == ["numpy>=1.24"]
-    assert extras(metadata) == {"npu"}
+    assert extras(metadata) == {"mqtt", "npu"}
     assert points.split("\n\n") == ["[console_scripts]\nedge-lstm = edge_lstm_command:main\n"]
 
 

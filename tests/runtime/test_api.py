@@ -20,8 +20,9 @@ PUBLIC = {
     "check_backend", "choose_backend", "compare", "Check", "Comparison", "Tolerance", "Reference",
     "Bundle", "ModelSpec", "read_bundle", "write_bundle",
     "EdgeLstmError", "BackendError", "BackendUnavailableError", "BundleError", "ConfigError",
-    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError", "SampleError",
-    "TrainingError",
+    "ConversionError", "DataError", "MissingDependencyError", "NewerFormatError",
+    "OlderVersionError", "SampleError",
+    "SignatureError", "TrainingError",
 }  # fmt: skip
 TREE = {
     "EdgeLstmError": Exception,
@@ -30,6 +31,8 @@ TREE = {
     "TrainingError": rt.EdgeLstmError,
     "BundleError": rt.EdgeLstmError,
     "NewerFormatError": rt.BundleError,
+    "OlderVersionError": rt.BundleError,
+    "SignatureError": rt.BundleError,
     "SampleError": rt.EdgeLstmError,
     "BackendError": rt.EdgeLstmError,
     "BackendUnavailableError": rt.BackendError,

@@ -20,13 +20,12 @@ from ..feeds.source import Source
 from ..feeds.stream import Line, blocks
 from ..inputs import Inputs
 from ..inputs.text import TextForm
-from ..session import open_session
+from ..loading import Model, load
 from ..verify.auto import choose_backend
 from ..verify.check import artifacts
 from ._output import Output
 
 if TYPE_CHECKING:
-    from ..loading import Model
     from ..model.bundle import Bundle
     from ..session import Session
 
@@ -46,6 +45,7 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
         metavar="BUNDLE",
         help="the file that `edge-lstm export` made, NAME.edge",
     )
+    add_trusted(parser)
     if backend is not None:
         first = "all of them" if backend == "all" else "auto (the fastest that is right here)"
         action = parser.add_argument(
@@ -60,6 +60,43 @@ def add_bundle(parser: argparse.ArgumentParser, backend: str | None = "auto") ->
             metavar="MEMBER",
             help="the converted model to run, such as rk3588-fp16.rknn, if there are several",
         )
+
+
+def add_trusted(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="FILE",
+        help="take no bundle but one that a key in this file has signed: an allowed_signers file "
+        "of OpenSSH. The signature is BUNDLE.sig (docs/trust.md)",
+    )
+    parser.add_argument(
+        "--remember",
+        type=Path,
+        metavar="FOLDER",
+        help="take no bundle of a lower version than one that ran here before. FOLDER has the "
+        "highest version of each model",
+    )
+    parser.add_argument(
+        "--allow-downgrade",
+        action="store_true",
+        help="take a lower version all the same, with a line on standard error",
+    )
+
+
+def load_asked(arguments: argparse.Namespace) -> Model:
+    """The bundle that the arguments of `add_bundle` name. Raises as `load` does.
+
+    Its version is compared here, and remembered if the model opens a session.
+    """
+    if arguments.remember is None and arguments.allow_downgrade:
+        raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
+    return load(
+        arguments.bundle,
+        trusted=arguments.trusted,
+        remember=arguments.remember,
+        allow_downgrade=arguments.allow_downgrade,
+    )
 
 
 def json_line(values: Mapping[str, Any]) -> str:
@@ -138,7 +175,7 @@ def open_named(model: Model, backend: str, artifact: str | None) -> Session:
         for reason in choice.reasons:
             if reason.artifact is not None:
                 print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
-    return open_session(model.bundle, choice.backend, None)
+    return model._opened(choice.backend)
 
 
 def add_text_form(parser: argparse.ArgumentParser) -> None:

@@ -7,11 +7,10 @@ import dataclasses
 import sys
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
-from ..loading import load
 from ..verify.auto import choose_backend
 from ..verify.bench import LEGEND, head, measure, row
 from ..verify.stated import stated
-from ._shared import add_bundle, json_line, members, own_stdout
+from ._shared import add_bundle, json_line, load_asked, members, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     for option in ("steps", "streams"):
         if getattr(arguments, option) < 1:
             raise ConfigError(f"--{option} is {getattr(arguments, option)}; expected at least 1")
-    bundle = load(arguments.bundle).bundle
+    bundle = load_asked(arguments).bundle
     wanted = arguments.backend
     member = arguments.artifact
     everything = wanted == "all"
@@ -73,7 +72,12 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"edge-lstm: measuring {label}", file=sys.stderr)
             try:
                 figures = measure(
-                    arguments.bundle, name, artifact, arguments.steps, arguments.streams
+                    arguments.bundle,
+                    name,
+                    artifact,
+                    arguments.steps,
+                    arguments.streams,
+                    arguments.trusted,
                 )
             except BackendError as e:
                 if not everything:

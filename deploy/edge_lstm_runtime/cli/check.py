@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, BackendUnavailableError
 from ..feeds.lines import recordings
-from ..loading import load
 from ..shown import in_a_line
 from ..verify.check import NOT_USABLE, Check, check_backend, verdict_of
 from ..verify.golden import answered
-from ._shared import add_bundle, json_line, members, own_stdout, text_blocks
+from ._shared import add_bundle, json_line, load_asked, members, own_stdout, text_blocks
 
 if TYPE_CHECKING:
     from ..model.bundle import Bundle
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
 
-    bundle = load(arguments.bundle).bundle
+    bundle = load_asked(arguments).bundle
     samples = None if arguments.input is None else _own_samples(bundle, arguments.input)
     everything = arguments.backend in ("all", "auto")
     failed = ran = 0

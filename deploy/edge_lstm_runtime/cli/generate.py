@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..generating import generate
-from ..loading import load
 from ..tasks import text_tasks
-from ._shared import add_bundle, open_named, own_stdout
+from ._shared import add_bundle, load_asked, open_named, own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
 
-    model = load(arguments.bundle)
+    model = load_asked(arguments)
     options = {
         "length": arguments.length,
         "temperature": arguments.temperature,

@@ -11,10 +11,9 @@ from ..backends.registry import known_facts
 from ..errors import BackendUnavailableError
 from ..inputs.characters import Characters
 from ..inputs.text import STANDARD
-from ..loading import load
 from ..model.measured import read_measured
 from ..shown import in_a_line
-from ._shared import add_bundle
+from ._shared import add_bundle, load_asked
 
 if TYPE_CHECKING:
     from ..inputs.frames import Sound
@@ -34,10 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
 
-    bundle = load(arguments.bundle).bundle
+    bundle = load_asked(arguments).bundle
     if arguments.json:
         print(json.dumps(bundle.manifest, indent=1, sort_keys=True, allow_nan=False))
         return 0
+    _print_origin(bundle)
     _print_model(bundle.spec)
     _print_machine()
     _print_file(bundle)
@@ -97,6 +97,35 @@ def _print_machine() -> None:
             else "a plug-in that can't be loaded"
         )
         _line(f"  {name:<24}{about}".rstrip())
+
+
+# The keys of the manifest's provenance, as a person reads them.
+_ORIGIN = {
+    "trained": "trained",
+    "code": "trained by",
+    "commit": "commit",
+    "data_modified": "data of",
+    "data_sha256": "data, sha256",
+    "config_sha256": "settings, sha256",
+    "slim_of": "slim, of",
+    "golden": "golden samples",
+    "net": "imported from",
+    "net_sha256": "net, sha256",
+}
+
+
+def _print_origin(bundle: Bundle) -> None:
+    """The model's name and version, the digest of the file, and where the model is from."""
+
+    if bundle.version is not None:
+        _line(f"name      {bundle.name}, version {bundle.version}")
+    _line(f"sha256    {bundle.digest} (of the file)")
+    provenance = bundle.manifest.get("provenance", {})
+    if provenance:
+        _line("from")
+    for key in (*_ORIGIN, *sorted(provenance.keys() - _ORIGIN)):
+        if key in provenance:
+            _line(f"  {_ORIGIN.get(key, key):<24}{provenance[key]}")
 
 
 def _print_file(bundle: Bundle) -> None:

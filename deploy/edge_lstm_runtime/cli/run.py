@@ -15,11 +15,11 @@ from ..feeds.blocks import Blocks
 from ..feeds.source import STDIN, Source, unreadable
 from ..feeds.wav_file import WavFile
 from ..inputs import sound_of
-from ..loading import load
 from ..shown import counted
 from ._shared import (
     add_bundle,
     add_text_form,
+    load_asked,
     open_named,
     own_stdout,
     text_blocks,
@@ -121,7 +121,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.separator is not None or arguments.decimal is not None:
             raise ConfigError("--separator and --decimal are for lines of text, not for sound")
         return _run_sound(arguments, format_)
-    model = load(arguments.bundle)
+    model = load_asked(arguments)
     form = text_form(model.spec.inputs, arguments)
     skipped = 0 if arguments.input == STDIN else form.skip_rows
     with (
@@ -195,7 +195,7 @@ def _check_output(arguments: argparse.Namespace, format_: str) -> None:
 
 
 def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
-    model = load(arguments.bundle)
+    model = load_asked(arguments)
     rate = sound_of(model.spec.inputs).sample_rate
     if arguments.output is not None:
         pcm.mapped(model.spec)

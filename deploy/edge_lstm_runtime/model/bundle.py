@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kinds
-from ..digest import sha256
+from .. import kinds, log
+from ..digest import running, sha256
 from ..errors import BundleError, NewerFormatError
 from ..files import atomic_write, failure
 from ..shown import counted, is_plain
@@ -56,6 +56,7 @@ class Bundle:
 
     weights: float32 by name, (inputs, units) or (units,) each.
     members: file name -> content, without manifest.json.
+    digest: the sha256 of the whole file, as `sha256sum` prints it.
 
     >>> import edge_lstm_runtime as rt
     >>> bundle = rt.read_bundle("mine.edge")
@@ -74,12 +75,15 @@ class Bundle:
     ((16,), {})
     >>> bundle.absent("rk3588-fp16.rknn").split(";")[0]
     'the bundle has no rk3588-fp16.rknn'
+    >>> bundle.name, bundle.version  # of `edge-lstm export --name gesture --version 3`
+    ('', None)
     """
 
     spec: ModelSpec
     weights: Mapping[str, NDArray[np.float32]]
     manifest: Mapping[str, Any]
     members: Mapping[str, bytes] = dataclasses.field(repr=False)
+    digest: str = dataclasses.field(default="", repr=False)
 
     def __repr__(self) -> str:
         return f"Bundle({self.spec.summary}; {counted(len(self.members), 'member')})"
@@ -90,6 +94,17 @@ class Bundle:
             return self.members[name]
         except KeyError:
             raise BundleError(self.absent(name)) from None
+
+    @property
+    def name(self) -> str:
+        """The model's name, "" if the export gave none."""
+        return str(self.manifest.get("model", {}).get("name", ""))
+
+    @property
+    def version(self) -> int | None:
+        """The model's version, from 1, which only grows. None if the export gave none."""
+        version: int | None = self.manifest.get("model", {}).get("version")
+        return version
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -219,7 +234,7 @@ def write_bundle(
     except ValueError as e:
         raise BundleError(f"can't write {os.fspath(path)}: its manifest is no JSON: {e}") from e
     data = _pack({"manifest.json": text.encode(), **members})
-    bundle = _unpack(data, str(path))
+    bundle = unpack(data, str(path))
     try:
         with atomic_write(path) as file:
             file.write(data)
@@ -228,15 +243,35 @@ def write_bundle(
     return bundle
 
 
-def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+def read_bundle(
+    path: str | os.PathLike[str], *, trusted: str | os.PathLike[str] | None = None
+) -> Bundle:
     """Read and check a bundle.
 
-    Raises BundleError, or NewerFormatError for a later format version. The message says the fault.
+    trusted: an allowed_signers file of OpenSSH. The signature NAME.edge.sig beside the bundle must
+    then be by one of its keys (docs/trust.md). It is checked before anything in the bundle is read.
+
+    Raises BundleError: NewerFormatError for a later format version, SignatureError if nobody who is
+    trusted signed it. Raises ConfigError for the file of trusted keys. The message says the fault.
 
     >>> import edge_lstm_runtime as rt
     >>> rt.read_bundle("mine.edge").weights["lstm0.W_x"].shape  # (F, 4 H) float32
     (3, 32)
     """
+    data = read_whole(path)
+    if trusted is None:
+        return unpack(data, os.fspath(path))
+    from ..trust.check import check_clock, check_signature  # here: few need it, and it takes 6 ms
+
+    signer = check_signature(data, path, trusted)
+    bundle = unpack(data, os.fspath(path))
+    check_clock(signer, bundle.manifest.get("provenance", {}), path)
+    log.info("%s is signed by %s", os.fspath(path), signer)
+    return bundle
+
+
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a bundle's file, unchecked but for their number. Raises BundleError."""
     try:
         if other := kinds.mistaken(path, kinds.BUNDLE):
             raise BundleError(other)
@@ -246,10 +281,9 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
                 raise BundleError(
                     f"{os.fspath(path)} has {size} bytes; a bundle has at most {MAX_BYTES}"
                 )
-            data = file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
+            return file.read(size or MAX_BYTES)  # a pipe states none, and a device may never end
     except (OSError, ValueError) as e:  # ValueError: NUL in the name
         raise BundleError(f"can't read {os.fspath(path)}: {getattr(e, 'strerror', e)}") from e
-    return _unpack(data, os.fspath(path))
 
 
 def _pack(members: Mapping[str, bytes]) -> bytes:
@@ -267,8 +301,9 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
     return data + sha256(data).encode()
 
 
-def _unpack(data: bytes, path: str) -> Bundle:
-    manifest, members, count = _read_archive(data, path)
+def unpack(data: bytes, path: str) -> Bundle:
+    """The bundle in these bytes, checked. path: for messages. Raises BundleError."""
+    manifest, members, count, digest = _read_archive(data, path)
     try:
         _check_members(manifest["members"], members, count, path)
         described = manifest["spec"]
@@ -280,7 +315,7 @@ def _unpack(data: bytes, path: str) -> Bundle:
         spec.network.check_weights(weights)
         if missing := [name for name in spec.network.members if name not in members]:
             raise _refusal(path, f"lacks {', '.join(missing)}, which holds its network")
-        bundle = Bundle(spec, weights, manifest, members)
+        bundle = Bundle(spec, weights, manifest, members, digest)
         _ = bundle.lengths
         check_facts(manifest, members, bundle.golden[1])
     except (KeyError, TypeError, AttributeError, RecursionError) as e:
@@ -294,8 +329,8 @@ def _refusal(path: str, why: str) -> BundleError:
     return BundleError(f"{path} {why}; copy or export it again")
 
 
-def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
-    """The manifest, the other members by name, and the number of all entries.
+def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int, str]:
+    """The manifest, the other members by name, the number of all entries, and the sha256 of all.
 
     Raises BundleError for another version, a wrong checksum, compression, or any other file.
     """
@@ -314,7 +349,7 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
         manifest = _read_manifest(archive.content(data, first[0]), path)
         # The version comes first: a later format may have a layout that looks damaged here.
         _check_version(manifest["format"], path)
-        _check_sum(data, path)
+        digest = _check_sum(data, path)
         if not archive.stored(entries, len(data)):
             raise _refusal(path, "holds compressed members, which no edge-lstm writes")
         members = {e.name: archive.content(data, e) for e in entries if e.name != "manifest.json"}
@@ -322,7 +357,7 @@ def _read_archive(data: bytes, path: str) -> tuple[Any, dict[str, bytes], int]:
         raise _refusal(
             path, f"is not a whole bundle: it was truncated or altered, or is some other file ({e})"
         ) from e
-    return manifest, members, len(entries)
+    return manifest, members, len(entries), digest
 
 
 def _read_manifest(text: bytes, path: str) -> Any:
@@ -350,15 +385,18 @@ def _check_version(version: Any, path: str) -> None:
         raise _refusal(path, f"has bundle format {version!r}, expected one of {READS}")
 
 
-def _check_sum(data: bytes, path: str) -> None:
-    """The archive must end with its own sha256, as a comment of 64 bytes."""
+def _check_sum(data: bytes, path: str) -> str:
+    """The archive must end with its own sha256, as a comment of 64 bytes -> that of all of it."""
     start = max(len(data) - _COMMENT_SIZE - _END_OF_ARCHIVE.size, 0)
     signature = _END_OF_ARCHIVE.unpack_from(data, start)[0]
-    expected = sha256(memoryview(data)[:-_COMMENT_SIZE]).encode()  # a view: no second copy of it
-    if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != expected:
+    sums = running(len(data))
+    sums.update(memoryview(data)[:-_COMMENT_SIZE])  # a view: no second copy of it
+    if signature != b"PK\x05\x06" or data[-_COMMENT_SIZE:] != sums.hexdigest().encode():
         raise _refusal(
             path, "is damaged: its checksum does not match, so it was truncated or altered"
         )
+    sums.update(data[-_COMMENT_SIZE:])
+    return str(sums.hexdigest())
 
 
 def _check_members(

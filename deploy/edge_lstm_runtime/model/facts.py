@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from ..errors import BundleError
 from .measured import read_measured
 
+MAX_VERSION = 2**53 - 1  # what every reader of JSON takes for what it is
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # The largest limits that an export writes (docs/backends.md, "What counts as right"). Beyond them
 # a check could not fail. Those of max_abs are shares of the largest output, or of 1 if it is less.
 FLOAT32_MOST = {"max_abs": 2.0**-11}
@@ -49,7 +53,45 @@ def check_facts(
                 f"the manifest's accuracy of {str(measured)!r} is malformed: {figures}"
             )
     read_measured(manifest.get("metrics", []))
+    check_origin(manifest)
     dict(manifest.get("versions", {}).items())
+
+
+def check_origin(manifest: Mapping[str, Any]) -> None:
+    """The model's name and version, and where it is from. Raises as `check_facts`."""
+    if "model" in manifest:
+        model = manifest["model"]
+        if set(model) != {"name", "version"}:
+            raise BundleError(f"the manifest's model has {sorted(model)}, expected name, version")
+        if wrong := wrong_name(model["name"]) or wrong_version(model["version"]):
+            raise BundleError(f"the manifest's model: {wrong}")
+    provenance = manifest.get("provenance", {})
+    texts = {key: value for key, value in provenance.items() if isinstance(value, str)}
+    if len(texts) < len(provenance):
+        raise BundleError(f"the manifest's provenance is no list of texts: {provenance}")
+    for key in ("trained", "data_modified"):
+        if key in texts and not _MOMENT.fullmatch(texts[key]):
+            raise BundleError(
+                f"the manifest's provenance has {key} {texts[key]!r}, expected a time such as "
+                "2026-03-01T12:00:00Z"
+            )
+
+
+def wrong_name(name: Any) -> str:
+    """Why it is no name of a model, "" if it is one."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return ""
+    return (
+        f"the name is {name!r}; expected 1 to 64 letters (a to z), digits, dots, - and _, the "
+        "first one a letter or digit"
+    )
+
+
+def wrong_version(version: Any) -> str:
+    """Why it is no version of a model, "" if it is one."""
+    if type(version) is int and 1 <= version <= MAX_VERSION:
+        return ""
+    return f"the version is {version!r}; expected a whole number from 1 to {MAX_VERSION}"
 
 
 def _is_number(value: Any) -> bool:

@@ -71,14 +71,20 @@ class Figures:
 
 
 def measure(
-    path: str | os.PathLike[str], name: str, artifact: str | None, steps: int, streams: int
+    path: str | os.PathLike[str],
+    name: str,
+    artifact: str | None,
+    steps: int,
+    streams: int,
+    trusted: str | os.PathLike[str] | None = None,
 ) -> Figures:
-    """Measure in a separate process.
+    """Measure in a separate process, which reads the bundle again. trusted: of `load`.
 
     Raises BackendUnavailableError and BackendError as the backend does, or if the process died, and
     EdgeLstmError for another error of ours, such as a bundle that is gone meanwhile.
     """
-    request = json.dumps([os.fspath(path), name, artifact, steps, streams])
+    keys = None if trusted is None else os.fspath(trusted)
+    request = json.dumps([os.fspath(path), name, artifact, steps, streams, keys])
     here = os.pathsep.join(
         [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
@@ -260,9 +266,10 @@ def row(f: Figures) -> str:
 
 
 def _child() -> None:
-    path, name, artifact, steps, streams = json.loads(sys.argv[1])
+    path, name, artifact, steps, streams, trusted = json.loads(sys.argv[1])
     try:
-        answer = dataclasses.asdict(measure_here(load(path).bundle, name, artifact, steps, streams))
+        bundle = load(path, trusted=trusted).bundle
+        answer = dataclasses.asdict(measure_here(bundle, name, artifact, steps, streams))
     except EdgeLstmError as e:
         kind = next(k for k, error in enumerate(_ERRORS) if isinstance(e, error))
         answer = {"error": str(e), "kind": kind}

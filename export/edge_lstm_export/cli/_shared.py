@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from edge_lstm_runtime import ConfigError
@@ -20,6 +21,21 @@ def check_target(name: str) -> None:
             f"there is no target {name!r}; {did_you_mean(name, known)}known: {', '.join(known)} "
             f"({C}: C source for any other board, a microcontroller too)"
         )
+
+
+def add_named(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="the model's name, for the manifest, with --version: letters, digits, dots, - and _",
+    )
+    parser.add_argument(
+        "--version",
+        type=int,
+        metavar="N",
+        help="the model's version, a whole number from 1. Give each new bundle of the model a "
+        "higher one: a board with --remember refuses a lower one (docs/trust.md)",
+    )
 
 
 def say(line: str) -> None:

@@ -12,11 +12,11 @@ from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
-from ..asked import SIM_STEPS, check_c, check_paths, check_samples, wanted
+from ..asked import SIM_STEPS, check_c, check_paths, check_samples, named_model, wanted
 from ..c.names import DEFAULT
 from ..c.samples import KINDS, Samples
 from ..c.style import CStyle
-from ._shared import C, check_target, say
+from ._shared import C, add_named, check_target, say
 
 if TYPE_CHECKING:
     from ..work import Work
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME.edge",
         help="the bundle to write, with the report NAME.html; for --target c the folder",
     )
+    add_named(parser)
     parser.add_argument(
         "--target",
         action="append",
@@ -173,6 +174,7 @@ def main(arguments: argparse.Namespace) -> int:
     formats = wanted(targets, schemes, arguments.chunk, sim_steps, imported=from_bundle)
     run = arguments.run
     read = [path for path in (run, arguments.samples) if path is not None] if from_bundle else []
+    named_model(arguments.name, arguments.version)
     check_paths(None if from_bundle else run, arguments.out, read)
     if from_bundle:
         check_samples(formats, synthetic=arguments.samples is None)
@@ -191,6 +193,8 @@ def main(arguments: argparse.Namespace) -> int:
         schemes=schemes,
         chunk=arguments.chunk,
         sim_steps=sim_steps,
+        name=arguments.name,
+        version=arguments.version,
         say=say,
     )
     print(summary(work))
@@ -203,10 +207,11 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
             "with -o FOLDER and -o NAME.edge"
         )
-    for option in ("chunk", "sim_steps", "no_npu", "samples"):
+    for option in ("chunk", "sim_steps", "no_npu", "samples", "name", "version"):
         if getattr(arguments, option) is not None:
+            what = "a bundle" if option in ("name", "version") else "an NPU's bundle"
             raise ConfigError(
-                f"--{option.replace('_', '-')} is for an NPU's bundle; leave it out with --target c"
+                f"--{option.replace('_', '-')} is for {what}; leave it out with --target c"
             )
     named = {"fp16": "float16"}  # as the NPUs' formats are named
     schemes = dict.fromkeys(named.get(s, s) for s in arguments.scheme or ("float32",))

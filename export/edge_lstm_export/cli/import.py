@@ -8,11 +8,11 @@ from pathlib import Path
 
 from edge_lstm_runtime import ConversionError
 
-from ..asked import check_paths, check_samples, wanted
+from ..asked import check_paths, check_samples, named_model, wanted
 from ..imported import check_states, import_net
 from ..importers import endings, importer_of
 from ..importers._sound import heard
-from ._shared import C, check_target, say
+from ._shared import C, add_named, check_target, say
 from .export import summary
 
 GOES_ON = True  # the work is more than its output
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME.edge",
         help="the bundle to write, with the report NAME.html",
     )
+    add_named(parser)
     parser.add_argument(
         "--samples",
         type=Path,
@@ -109,6 +110,7 @@ def main(arguments: argparse.Namespace) -> int:
     if states:
         check_states(arguments.model, states)
     heard(arguments.samples, arguments.hop, arguments.rate)
+    named_model(arguments.name, arguments.version)
     check_paths(None, arguments.out, read)
     net = import_net(
         arguments.model, arguments.samples, states, hop=arguments.hop, rate=arguments.rate
@@ -118,7 +120,15 @@ def main(arguments: argparse.Namespace) -> int:
         say(f"  {words}")
     from ..pipeline import export_run  # takes seconds
 
-    work = export_run(net, arguments.out, targets=targets, schemes=schemes, say=say)
+    work = export_run(
+        net,
+        arguments.out,
+        targets=targets,
+        schemes=schemes,
+        name=arguments.name,
+        version=arguments.version,
+        say=say,
+    )
     print(summary(work))
     return 1 if work.left_out or work.doubts else 0
 

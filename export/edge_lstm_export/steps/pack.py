@@ -36,6 +36,8 @@ def call(work: Work) -> Work:
         facts["native_int8"] = _promised(work, keys.NATIVE_INT8)
     if keys.NATIVE_FP16 in work.judgements:
         facts["native_fp16"] = _promised(work, keys.NATIVE_FP16)
+    if work.model is not None:
+        facts["model"] = dict(work.model)
     if work.step is not None:
         facts["reference"] = work.step.words
     artifacts = {}
@@ -83,6 +85,7 @@ def call(work: Work) -> Work:
         notes=list(work.notes),
         left_out=dict(work.left_out),
         versions=versions,
+        provenance=dict(work.run.provenance),
         **facts,
     )
     return dataclasses.replace(work, bundle=bundle)

@@ -18,7 +18,8 @@ from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.process import Converter
 from edge_lstm_export.quantize import npu_int8
-from edge_lstm_runtime import ConversionError, Reference, compare, load
+from edge_lstm_export.slim.bundle import slim_bundle
+from edge_lstm_runtime import ConversionError, Reference, compare, load, write_bundle
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.error import FLOAT16
@@ -209,6 +210,22 @@ def test_time_out_while_building(random_model):
 @pytest.fixture(scope="module")
 def converted(trained, tmp_path_factory):
     return export_run(trained, tmp_path_factory.mktemp("converted") / "motions.edge")
+
+
+def test_a_slim_bundle_is_measured_on_the_simulator(converted, tmp_path):
+    member = "rk3588-fp16.rknn"
+    full = converted.bundle
+    facts = {k: v for k, v in full.manifest.items() if k not in ("format", "spec", "members")}
+    facts["artifacts"] = {member: facts["artifacts"][member]}  # one, for its time
+    write_bundle(tmp_path / "a.edge", full.spec, full.weights, full.members, **facts)
+    said = []
+    found = slim_bundle(tmp_path / "a.edge", tmp_path / "b.edge", ["rk3588"], say=said.append)
+    assert set(found.members) == {"weights.npz", "golden.npz", member}
+    assert any(line.startswith(f"{member}: NRMSE ") for line in said)
+    was, entry = (b.manifest["artifacts"][member] for b in (converted.bundle, found))
+    assert entry["test_split"] == was["test_split"]
+    assert "over the generated samples" in entry["tolerance"]["reason"]
+    assert 0 < entry["tolerance"]["limit"] < 0.15
 
 
 def test_export_for_rk3588(converted):

@@ -145,7 +145,7 @@ def test_every_value_of_every_structural_byte_is_found(small: bytes) -> None:
                 continue
             altered[position] = value
             with pytest.raises(BundleError):
-                module._unpack(bytes(altered), "altered")
+                module.unpack(bytes(altered), "altered")
 
 
 def test_every_truncation_is_found(small: bytes, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ FILES = {
     "config.toml",
     "history.csv",
     "metrics.json",
+    "provenance.json",
     "curves.png",
     "tensorboard",
 }

@@ -1,0 +1,1 @@
+"""Whose bundle it is: signatures, and the highest version that was seen. Nothing here signs."""

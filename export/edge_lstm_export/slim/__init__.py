@@ -1,0 +1,1 @@
+"""A bundle without the recordings in it."""
