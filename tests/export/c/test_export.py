@@ -81,9 +81,12 @@ def test_builds_without_a_warning_and_answers_as_the_reference(source, scheme, t
     by_numpy = done.schemes[scheme].comparison
     if scheme == "float32":
         assert largest <= FLOAT32.limit
-    else:  # the same rounding to int8 by NumPy, which decides the limit that boards are held to
-        assert nrmse == pytest.approx(by_numpy.nrmse, rel=0.05)
-        assert 1e-4 < nrmse < 0.1
+    else:  # the same rounding by NumPy, which decides the limit that boards are held to
+        # The self-test does not count the rounding of a raw answer to a float, which is a part of
+        # float16's small error.
+        least = 0.95 if scheme == "int8" else 0.4
+        assert least * by_numpy.nrmse <= nrmse <= 1.05 * by_numpy.nrmse
+        assert (1e-4 if scheme == "int8" else 1e-5) < nrmse < (0.1 if scheme == "int8" else 2e-3)
     assert done.built.verdict.startswith("largest error")
     assert done.built.code_bytes > 1000
 
