@@ -67,6 +67,7 @@ JOBS = {
     "check": Job("check {bundle} --backend numpy"),
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
     "info": Job("info {bundle}"),
+    "service": Job("service {bundle}"),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),

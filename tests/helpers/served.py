@@ -79,7 +79,7 @@ class Client:
         )
         self.client = paho_client
         self.client.on_message = lambda _, __, m: self.got.put((m.topic, bytes(m.payload)))
-        self.client.max_inflight_messages_set(1000)
+        self.client.max_inflight_messages_set(0)  # beyond it, paho changes the order
         self.client.reconnect_delay_set(1, 1)
         subscribed: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.client.on_subscribe = lambda *_: subscribed.put(True)

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import ssl
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,6 +127,16 @@ def matches(pattern: str, topic: str) -> bool:
     return len(want) == len(have)
 
 
+@dataclasses.dataclass
+class _Taken:
+    """A message of QoS 1 that is not acknowledged yet. number: the broker's."""
+
+    number: int
+    topic: str
+    data: bytes
+    answered: bool = False
+
+
 class Mqtt:
     """The connection to a broker. connected: whether it stands and the topics are subscribed."""
 
@@ -142,9 +153,10 @@ class Mqtt:
         self._broker = broker
         self._announced: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
-        self._waiting: dict[int, int] = {}  # the answer's number -> that of its message
+        self._waiting: dict[int, _Taken] = {}  # by the number of the answer
         self._early: set[int] = set()  # answers that were acknowledged before they were noted
-        self._taken: dict[int, tuple[str, bytes]] = {}  # messages that are not acknowledged yet
+        self._taken: deque[_Taken] = deque()  # of this connection, in their order
+        self._old: dict[int, _Taken] = {}  # of earlier ones, which the broker will send again
         client: Any = paho.Client(
             enums.CallbackAPIVersion.VERSION2,
             client_id=broker.name,
@@ -214,10 +226,11 @@ class Mqtt:
             say(f"the broker {self._broker.host} refuses: {reason}")
             return
         self._complained = False
-        if not flags.session_present:
-            with self._lock:  # the broker has forgotten the numbers, and will use them again
-                self._taken.clear()
-                self._waiting.clear()
+        with self._lock:
+            self._old |= {taken.number: taken for taken in self._taken}
+            self._taken.clear()
+            if not flags.session_present:  # the broker has forgotten them
+                self._old.clear()
         client.subscribe([(topic, self._broker.qos) for _, topic in self._broker.topics])
         client.publish(self._broker.status, ONLINE, qos=1, retain=True)
         self._announced.clear()
@@ -247,55 +260,59 @@ class Mqtt:
             if sure:
                 client.ack(number, message.qos)
             return
+        taken = None
         if sure:
             with self._lock:
-                if message.dup and self._taken.get(number) == (topic, data):
-                    return  # it is in the queue, or its answer is on the way
-                self._taken[number] = topic, data
+                old = self._old.pop(number, None)
+                if message.dup and old and (old.topic, old.data) == (topic, data):
+                    self._taken.append(old)  # it is in the queue, or its answer is on the way
+                    self._acknowledge()
+                    return
+                taken = _Taken(number, topic, data)
+                self._taken.append(taken)
         model = next(m for m, pattern in self._broker.topics if matches(pattern, topic))
-        place = topic, number, sure
         form = self._broker.form
-        taken = self._core.put(
-            Message(model, topic, data, form, lambda answer: self._reply(model, place, answer)),
+        self._core.put(
+            Message(
+                model, topic, data, form, lambda answer: self._reply(model, topic, taken, answer)
+            ),
             FULL_WAIT if sure else 0.0,
         )
-        if sure and not taken:
-            with self._lock:
-                self._taken.pop(number, None)
 
-    def _reply(self, model: str, place: tuple[str, int, bool], answer: bytes) -> None:
-        """By the worker. place: the topic and the number of the message, and if it has QoS 1."""
-        topic, number, sure = place
+    def _reply(self, model: str, topic: str, taken: _Taken | None, answer: bytes) -> None:
+        """By the worker. taken: None for a message of QoS 0."""
         if self._broker.discovery and (model, topic) not in self._announced:
             self._announce(model, topic)
-        told = self._client.publish(
-            self._broker.answers.replace("{topic}", topic), answer, qos=int(sure)
-        )
-        if not sure:
+        where = self._broker.answers.replace("{topic}", topic)
+        told = self._client.publish(where, answer, qos=int(taken is not None))
+        if taken is None:
             return
         with self._lock:
             if told.mid not in self._early:
-                self._waiting[told.mid] = number
+                self._waiting[told.mid] = taken
                 return
             self._early.discard(told.mid)
-        self._acknowledge(number)
+            taken.answered = True
+            self._acknowledge()
 
     def _on_publish(self, _: object, __: object, mid: int, ___: object, ____: object) -> None:
         with self._lock:
-            number = self._waiting.get(mid)
-            if number is None:
+            taken = self._waiting.get(mid)
+            if taken is None:
                 if len(self._early) < 1000:
                     self._early.add(mid)
                 return
-        self._acknowledge(number)
-        with self._lock:
-            self._waiting.pop(mid, None)
+            taken.answered = True
+            self._acknowledge()
+            del self._waiting[mid]
 
-    def _acknowledge(self, number: int) -> None:
-        with self._lock:
-            if self._taken.pop(number, None) is None:
-                return  # of a session that the broker has forgotten
-        self._client.ack(number, 1)
+    def _acknowledge(self) -> None:
+        """In the order in which the messages came (MQTT 3.1.1, section 4.6), with the lock held.
+
+        A broker that gets another order may send later messages before earlier ones.
+        """
+        while self._taken and self._taken[0].answered:
+            self._client.ack(self._taken.popleft().number, 1)
 
     def _announce(self, model: str, topic: str) -> None:
         self._announced.add((model, topic))
