@@ -29,7 +29,7 @@ FORBIDDEN = {
     "edge_lstm_export": set[str](),
 }
 # What the runtime may use if it is installed, and only inside the function that needs it.
-OPTIONAL = {"onnxruntime", "rknnlite"}
+OPTIONAL = {"onnxruntime", "rknnlite", "paho"}
 
 # What may be imported inside a function, and why.
 LATE = {
@@ -52,6 +52,7 @@ LATE = {
     "pytorch_lightning": "optional, and heavy: the same",
     "onnxruntime": "heavy, and optional in the runtime",
     "rknnlite": "optional: on a board with an NPU alone",
+    "paho": "optional: a service on a message bus alone needs it",
     "tqdm": "optional: a bar on a terminal alone",
     "uv": "optional: another one may be on the path",
     "fcntl": "not on every system",
@@ -78,6 +79,7 @@ HEAVY = {name for name, why in LATE.items() if why.startswith("heavy")} | {"nump
 NAMES_A_TASK = {
     "edge_lstm_runtime.model.format1": "reads bundles of format 1, which has these tasks alone",
     "edge_lstm_runtime.feeds.lines": "a key of an answer in JSON, `anomaly`",
+    "edge_lstm_runtime.serve.stream": "the same",
     "edge_lstm.results.alarms": "a key of metrics.json, `anomaly`",
 }
 # Files outside of the rooms `layers` that have the name of a layer type in a text, and why.

@@ -98,7 +98,8 @@ def written(verb: str, out: Path) -> None:
 
 
 def test_every_command_has_a_job() -> None:
-    assert set(JOBS) == set(cli.verbs())
+    endless = {"serve"}  # its faults are in runtime/serve
+    assert set(JOBS) == set(cli.verbs()) - endless
 
 
 def test_the_exit_codes_are_documented() -> None:

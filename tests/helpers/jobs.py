@@ -71,6 +71,7 @@ JOBS = {
     "slim": Job("slim {bundle} --keep native -o {out}/small.edge", ("small.edge",)),
     "sbom": Job("sbom {bundle} -o {out}/a.cdx.json", ("a.cdx.json",)),
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
+    "service": Job("service {bundle}"),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),

@@ -84,15 +84,17 @@ def add_trusted(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_asked(arguments: argparse.Namespace) -> Model:
+def load_asked(arguments: argparse.Namespace, path: Path | None = None) -> Model:
     """The bundle that the arguments of `add_bundle` name. Raises as `load` does.
+
+    path: of the bundle, if the argument is a folder with several.
 
     Its version is compared here, and remembered if the model opens a session.
     """
     if arguments.remember is None and arguments.allow_downgrade:
         raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
     return load(
-        arguments.bundle,
+        path or arguments.bundle,
         trusted=arguments.trusted,
         remember=arguments.remember,
         allow_downgrade=arguments.allow_downgrade,

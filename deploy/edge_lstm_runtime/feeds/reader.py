@@ -248,11 +248,16 @@ def _is_time(inputs: Inputs, name: str) -> bool:
 
 def _from_json(line: str, inputs: Inputs) -> Sample | str:
     """A sample, or RESET."""
-    names = inputs.names
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as e:
         raise SampleError(f"not valid JSON ({e})") from None
+    return sample_of(value, inputs)
+
+
+def sample_of(value: Any, inputs: Inputs) -> Sample | str:
+    """A list or an object of JSON as a sample, or RESET. Raises SampleError."""
+    names = inputs.names
     if isinstance(value, dict):
         if value.get(RESET) is True:
             return RESET

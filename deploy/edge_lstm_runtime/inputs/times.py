@@ -25,20 +25,23 @@ UNITS = {
 
 
 class Clock:
-    """The time of the last sample that was used. If times go back, no time has passed."""
+    """The time of the last sample that was used. If times go back, no time has passed.
+
+    before: that time in seconds, None if there was no sample.
+    """
 
     def __init__(self) -> None:
-        self._before: float | None = None
+        self.before: float | None = None
 
     def since(self, moment: float) -> float:
         """Seconds since the sample before, 0 for the first one."""
-        return 0.0 if self._before is None else max(moment - self._before, 0.0)
+        return 0.0 if self.before is None else max(moment - self.before, 0.0)
 
     def take(self, moment: float) -> None:
-        self._before = moment
+        self.before = moment
 
     def reset(self) -> None:
-        self._before = None
+        self.before = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from helpers.sounds import LOG_MEL, sound, sound_spec
 from helpers.specs import language_spec, make_spec
 from helpers.weights import random_weights
 
-RUNTIME_VERBS = ("run", "generate", "check", "bench", "info")
+RUNTIME_VERBS = ("run", "generate", "check", "bench", "info", "serve", "service")
 
 
 # --- help ---
@@ -169,7 +169,8 @@ def test_wrong_arguments_are_exit_code_2(
 def test_a_bundle_that_is_none(
     verb: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"run": ("--input", "-"), "generate": ("--prompt", "a")}.get(verb, ())
+    given = {"run": ("--input", "-"), "generate": ("--prompt", "a"), "serve": ("--http", ":0")}
+    more = given.get(verb, ())
     (tmp_path / "bad.edge").write_bytes(b"nothing")
     for name, message in (("none.edge", "No such file"), ("bad.edge", "is not a whole bundle")):
         code, out, err = here(capfd, verb, tmp_path / name, *more)
@@ -183,7 +184,7 @@ def test_a_bundle_that_is_none(
 def test_an_unknown_backend(
     verb: str, classify_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    more = ("--input", os.devnull) if verb == "run" else ()
+    more = {"run": ("--input", os.devnull), "serve": ("--http", ":0")}.get(verb, ())
     code, out, err = here(capfd, verb, classify_file, "--backend", "tpu", *more)
     assert (code, out) == (2, "")
     assert "unknown backend 'tpu'; known here: auto" in err

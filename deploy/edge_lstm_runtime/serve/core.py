@@ -1,0 +1,244 @@
+"""The queue, and the worker that answers what is in it.
+
+Transports put messages in from any thread. The worker takes all that wait, answers those of one
+stream together, and hands each answer back. Order within a stream stays.
+
+A state is saved when every answer has reached its reader, so that a message is either in the state
+or comes again: a transport that waits for acknowledgements says how many are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ..errors import ConfigError, EdgeLstmError
+from . import payload
+from .live import Live
+from .metrics import sample, text_of
+from .models import Served, ServedModel, say
+from .notify import notify, watchdog_seconds
+from .stream import BACKEND
+
+LIMIT = 10_000  # messages that wait
+AT_ONCE = 512  # messages that the worker takes
+PATIENCE = 2.0  # seconds for answers to arrive before a state is saved
+FULL = "queue"  # reasons of a refusal, beside those of a stream
+STREAMS = "streams"
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """form: of the payload, see `payload.FORMS`. reply: called by the worker with the answer."""
+
+    model: str
+    stream: str
+    data: bytes
+    form: str
+    reply: Callable[[bytes], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """states: the folder, None to keep none. every: seconds between two savings of the states."""
+
+    states: Path | None = None
+    every: float = 30.0
+    limit: int = LIMIT
+
+
+class Core:
+    """models: by name. failed: the worker's error, of a bug. live: what the page shows."""
+
+    def __init__(self, served: Mapping[str, Served], options: Options):
+        self.models = {n: ServedModel(n, s, options.states) for n, s in served.items()}
+        self.live = Live()
+        self.failed: BaseException | None = None
+        self.on_end: Callable[[], None] = lambda: None
+        self.outstanding: list[Callable[[], int]] = []  # answers of a transport that may be lost
+        self._options = options
+        self._queue: deque[Message] = deque()
+        self._orders: deque[Callable[[], None]] = deque()  # to be done between two messages
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._saved = time.monotonic()
+        self._answered = False  # a step since the watchdog was last fed
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    # --- for transports, from any thread ---
+
+    def put(self, message: Message, wait: float = 0.0) -> bool:
+        """Whether the queue took it, after at most `wait` seconds."""
+        with self._ready:
+            if len(self._queue) >= self._options.limit and wait:
+                self._ready.wait_for(
+                    lambda: len(self._queue) < self._options.limit or self._stopping, wait
+                )
+            if len(self._queue) >= self._options.limit or self._stopping:
+                self.models[message.model].counts.refused[FULL] += 1
+                return False
+            self._queue.append(message)
+            self._ready.notify_all()
+        return True
+
+    @property
+    def limit(self) -> int:
+        """The messages that may wait."""
+        return self._options.limit
+
+    @property
+    def ready(self) -> bool:
+        return self._thread.is_alive() and not self._stopping
+
+    def metrics(self) -> str:
+        """In Prometheus' text."""
+        return text_of(self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        now = time.monotonic()
+        yield "queue_messages", sample("queue_messages", len(self._queue), {})
+        yield "queue_limit", sample("queue_limit", self._options.limit, {})
+        if self._options.states is not None:
+            yield "saved_age_seconds", sample("saved_age_seconds", now - self._saved, {})
+        for name, model in self.models.items():
+            served = model.served
+            facts = {"model": name, "backend": served.backend, "artifact": served.artifact or ""}
+            yield "model_info", sample("model_info", 1, {**facts, "sha256": served.digest})
+            yield "streams", sample("streams", len(model.streams), {"model": name})
+            yield from model.counts.lines(name, now)
+
+    # --- for the command ---
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what waits, save the states, end. No message is taken any more."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+        self._thread.join()
+
+    def swap(self, name: str, served: Served) -> int:
+        """Replace a model between two messages. Returns how many streams keep their states.
+
+        Raises ConfigError if its channels are others than before: no sample would fit.
+        """
+        model = self.models[name]
+        before = model.served.model.spec.inputs.names
+        after = served.model.spec.inputs.names
+        if before != after:
+            raise ConfigError(
+                f"{served.path} has the channels {list(after)}; expected {list(before)} as before: "
+                "start the service again for others"
+            )
+        done = threading.Event()
+        kept = []
+
+        def order() -> None:
+            kept.append(model.swap(served))
+            done.set()
+
+        with self._ready:
+            self._orders.append(order)
+            self._ready.notify_all()
+        if not done.wait(60.0):
+            raise ConfigError(f"{served.path}: the worker did not take it within a minute")
+        return kept[0]
+
+    # --- the worker ---
+
+    def _run(self) -> None:
+        try:
+            for model in self.models.values():
+                model.restore()
+            feed = watchdog_seconds() / 3
+            fed = time.monotonic()
+            while True:
+                messages = self._next(min(feed or 1.0, 1.0))
+                self._answer(messages)
+                while self._orders:
+                    self._orders.popleft()()
+                now = time.monotonic()
+                if feed and now - fed >= feed:
+                    fed = now
+                    self._feed()
+                if now - self._saved >= self._options.every:
+                    self._save(PATIENCE)
+                if self._stopping and not self._queue:
+                    break
+            self._save(PATIENCE, last=True)
+            for model in self.models.values():
+                model.close()
+        except BaseException as e:  # told by the command, in its own thread
+            self.failed = e
+        finally:
+            self.on_end()
+
+    def _next(self, seconds: float) -> list[Message]:
+        with self._ready:
+            if not self._queue and not self._orders and not self._stopping:
+                self._ready.wait(seconds)
+            taken = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
+            if taken:
+                self._ready.notify_all()
+        return taken
+
+    def _answer(self, messages: list[Message]) -> None:
+        groups: dict[tuple[str, str, str], list[Message]] = {}
+        for message in messages:
+            groups.setdefault((message.model, message.stream, message.form), []).append(message)
+        for (name, stream, form), group in groups.items():
+            self._answer_group(self.models[name], stream, form, group)
+
+    def _answer_group(self, model: ServedModel, name: str, form: str, group: list[Message]) -> None:
+        start = time.perf_counter()
+        try:
+            stream = model.stream(name)
+            work = stream.answer([message.data for message in group], form)
+        except EdgeLstmError as e:  # too many streams, or no session of the backend any more
+            reason = STREAMS if isinstance(e, ConfigError) else BACKEND
+            model.counts.refused[reason] += len(group)
+            for message in group:
+                message.reply(payload.error("", str(e)))
+            return
+        seconds = time.perf_counter() - start
+        model.counts.take(work, seconds, time.monotonic())
+        self._answered |= bool(len(work.xs))
+        for message, answer in zip(group, work.answers, strict=True):
+            message.reply(answer)
+        self.live.show(model, name, work, seconds)
+
+    def _feed(self) -> None:
+        """Tell the watchdog that steps are answered. If no sample came, a golden one is tried."""
+        if not self._answered:
+            try:
+                for model in self.models.values():
+                    model.probe()
+            except EdgeLstmError as e:
+                say(f"a step failed, and the watchdog is not fed: {e}")
+                return
+        self._answered = False
+        notify("WATCHDOG=1")
+
+    def _save(self, patience: float, *, last: bool = False) -> None:
+        """Save all states, if all answers are where they belong, or if it is the last time."""
+        if self._options.states is None:
+            return
+        end = time.monotonic() + patience
+        while any(count() for count in self.outstanding):
+            if time.monotonic() > end:
+                if last:
+                    break
+                return  # at the next turn
+            time.sleep(0.001)
+        try:
+            for model in self.models.values():
+                model.save()
+        except OSError as e:
+            say(f"the states are not saved: {e.filename}: {e.strerror}")
+        self._saved = time.monotonic()
