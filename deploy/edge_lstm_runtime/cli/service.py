@@ -11,7 +11,6 @@ from ..errors import ConfigError
 from ..loading import load
 from ..serve.models import bundles
 from ..serve.unit import unit
-from ._shared import own_stdout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +53,5 @@ def main(arguments: argparse.Namespace) -> int:
     command += ["serve", str(bundle), *options, "--state", f"/var/lib/{arguments.name}"]
     npu = any(name.endswith(".rknn") for model in models for name in model.bundle.members)
     home = any(str(path).startswith(("/home/", "/root/")) for path in (command[0], bundle))
-    with own_stdout() as out:
-        out.write(unit(command, arguments.name, npu=npu, home=home))
+    print(unit(command, arguments.name, npu=npu, home=home), end="")
     return 0
