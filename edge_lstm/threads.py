@@ -29,9 +29,10 @@ from torch import nn
 
 WATCHED = 0.05  # seconds, at most, in which threads meet again and again
 WAIT = 0.005  # seconds: a meeting takes microseconds, unless a thread waits for a core
+LONG_WAIT = 0.02  # seconds: beside a busy process it took 0.05 to 0.14
 SHARED = 32_768  # numbers: PyTorch gives each thread so many at least
 TURNS = 7  # batches, at most, that are measured with each number of threads
-LEAST = 2  # and at least
+LEAST = 3  # and at least
 COST = 0.03  # of the training's time: what a choice may take
 FASTER = 0.95  # times one thread's batch: more threads win only by more than this
 SLOWER = 1.5  # times the fastest epoch: one that takes longer is slow
@@ -179,11 +180,11 @@ class Threads:
         single = min(self._batch(step, 1), self._batch(step, 1))  # libraries start in the first
         allowed = COST * batches * single
         # Beside other work a single batch may take seconds, and meetings show it at once. If one
-        # does, once more, because now and then a thread of an idle machine waits too. A short
-        # training has no time for another wait.
-        watched = min(WATCHED, allowed / 3)
+        # does, once more, because now and then a thread of an idle machine waits too. A long wait
+        # is none of these, and after it the threads would be left alone for a while.
+        watched = min(WATCHED, allowed / 2)
         waits = [self._meet(self.default, watched)]
-        if WAIT < waits[0] < allowed:
+        if WAIT < waits[0] < LONG_WAIT:
             waits.append(self._meet(self.default, watched))
         if min(waits) > WAIT:
             why = f"{self.default} wait up to {1e3 * max(waits):.2g} ms for each other"

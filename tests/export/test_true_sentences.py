@@ -44,7 +44,7 @@ FOLDERS = [
 ]
 DATA = next((folder for folder in FOLDERS if (folder / "nab").is_dir()), None)
 # Constants in sentences: the share of an interval, and what is good (docs/backends.md).
-LITERALS = ("95 % interval", "above 0.01", "The first 12 of")
+LITERALS = ("95 % interval", "above 0.01", "above 0.002", "The first 12 of")
 LITERALS += (machine(), "those within 5 %", "pointers of 64 bits")
 LITERALS += tuple(words(name, scheme) for name in (GOOD, POOR) for scheme in ("w8a8", "fp16"))
 FACTS = [

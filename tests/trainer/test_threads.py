@@ -113,7 +113,7 @@ def test_more_threads_win_by_more_than_a_twentieth() -> None:
 
 def test_the_choice_costs_a_small_part_of_a_short_training() -> None:
     """Batches of 2 ms and 1.5 ms: a turn takes 3.5 ms. The first one starts the threads."""
-    assert chosen([0.002], [0.0015], batches=10)[::2] == (3, 3)  # two turns, at least
+    assert chosen([0.002], [0.0015], batches=10)[::2] == (3, 4)  # three turns, at least
     assert chosen([0.002], [0.0015], batches=250)[::2] == (3, 5)  # 15 ms may pass
     assert chosen([0.002], [0.0015], batches=10_000)[::2] == (3, 8)
 
@@ -149,19 +149,20 @@ def test_threads_that_wait_for_each_other_train_nothing() -> None:
 
         def meet(number: int, watched: float) -> float:
             assert number == 2
-            assert watched == pytest.approx(0.05 if batches == LONG else 0.01)
+            assert watched == pytest.approx(0.05 if batches == LONG else 0.015)
             return next(found)
 
         threads = Threads(None, measures=True, clock=lambda: now, meet=meet)
         return threads.choose(lambda: nullcontext(step), batches)
 
     why = "2 wait up to 52 ms for each other: the machine has other work"
-    assert choose(0.034, 0.052) == (1, why)
+    assert choose(0.052) == (1, why), "a long wait is enough"
+    assert choose(0.019, 0.052) == (1, why)
     assert choose(0.0052, 0.0051)[0] == 1
-    assert "batch" in choose(0.052, 0.0049)[1], "once may be by chance"
+    assert "batch" in choose(0.019, 0.0049)[1], "once may be by chance"
     assert "batch" in choose(0.00005)[1], "one is enough if none waits"
     # A training of 1 s may give 0.03 s to the choice.
-    assert choose(0.02, 0.0049, batches=1000)[1].startswith("a batch takes")
+    assert choose(0.0049, batches=1000)[1].startswith("a batch takes")
     assert choose(0.034, batches=1000)[1].startswith("2 wait up to 34 ms")
 
 
@@ -360,8 +361,8 @@ def test_measuring_changes_no_weight(
     monkeypatch.setattr(loop.Training, "_update", counted)
     run = train(configure(CLASSIFY, **SETTINGS), tmp_path / "measured", quiet=True)
     # Two batches in an epoch. In a measurement two for the time of one, and of each number one
-    # to start it and two that count, because the training is short.
-    assert made == 6 * 2 + 3 * (2 + 2 * 3)
+    # to start it and three that count, because the training is short.
+    assert made == 6 * 2 + 3 * (2 + 2 * 4)
     assert numbers(run) == numbers(expected) == [threads] * 6
     last: list[dict[str, Any]] = []
     for folder in ("fixed", "measured"):

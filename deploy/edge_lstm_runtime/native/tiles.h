@@ -653,7 +653,12 @@ INLINE void store_bytes(int8_t *q, const vi part[PARTS]) {
 
 /* n values, zeros behind them to the tile's end -> int8 with the scale that is returned: 127 for the
  * largest. Both rows go on to a multiple of 16; what lies there counts for nothing. */
-INLINE float quantize(const float *restrict v, uint32_t n, int8_t *restrict q) {
+#if defined(__SSE2__) || defined(__ARM_NEON)
+INLINE
+#else /* a microcontroller has little memory for code */
+__attribute__((unused, noinline)) static
+#endif
+float quantize(const float *restrict v, uint32_t n, int8_t *restrict q) {
     enum { QUARTERS = EL_LANES / 4 };
     v4 most[QUARTERS];
     UNROLLED for (unsigned k = 0; k < QUARTERS; k++) most[k] = (v4){0};

@@ -73,8 +73,8 @@ def test_rendered(report, tmp_path, width):
     assert 'data-cut="0"' in dom
     # A picture is no smaller than six tenths of its size, so that its letters can be read.
     assert int(re.search(r'data-smallest="(\d+)"', dom)[1]) >= 60
-    # the header, numpy, native in float32 and int8, and both ONNX forms
-    assert 'data-rows="6"' in dom
+    # the header, numpy, native in float32, float16 and int8, and both ONNX forms
+    assert 'data-rows="7"' in dom
 
 
 def test_screenshot_is_not_blank(report, tmp_path):
