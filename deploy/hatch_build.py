@@ -241,25 +241,18 @@ def compile_in_place() -> None:
         raise
 
 
+def build_wheel(out: Path, platform: str, project: Path = ROOT) -> None:
+    """Make a wheel in the folder `out`. platform: of PLATFORMS, or "pure". Raises CompileError."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    command = [*build, "--outdir", str(out), str(project)]
+    _run(command, None, {**os.environ, VARIABLE: platform})
+
+
 def build_wheels(out: Path) -> None:
     """Make every wheel. Raises CompileError."""
-    project = ROOT.parent  # the desktop's, which is pure
-    for platform, folder in [*((p, ROOT) for p in (*PLATFORMS, "pure")), ("pure", project)]:
-        variables = {**os.environ, VARIABLE: platform}
-        _run(
-            [
-                sys.executable,
-                "-m",
-                "build",
-                "--wheel",
-                "--no-isolation",
-                "--outdir",
-                str(out),
-                str(folder),
-            ],
-            None,
-            variables,
-        )
+    for platform in (*PLATFORMS, "pure"):
+        build_wheel(out, platform)
+    build_wheel(out, "pure", ROOT.parent)  # the desktop's
 
 
 def _run(

@@ -23,6 +23,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
+import hatch_build
+
 PROJECT = Path(__file__).parents[2]
 LOCK = PROJECT / "lock/board.txt"
 # Its Python is 3.11. For that of the next one, 3.13, rknn-toolkit-lite2 has no wheel.
@@ -177,17 +180,7 @@ class Board:
 
 def build_wheel(architecture: Architecture, out: Path) -> Path:
     """This working tree's wheel of the runtime for such a board, in the folder `out`."""
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(out),
-        str(PROJECT / "deploy"),
-    ]
-    _run(command, variables={**os.environ, "EDGE_LSTM_WHEEL": architecture.platform})
+    hatch_build.build_wheel(out, architecture.platform)
     (path,) = out.glob("*.whl")
     return path
 
