@@ -94,7 +94,7 @@ NAMES_A_LAYER = {
     "edge_lstm_export.importers.audio": "the types in the files of other tools",
     "edge_lstm_export.importers._torch_layers": "the same",
     "edge_lstm_export.importers.keras.config": "the names of layers in a file of weights",
-    "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
+    "edge_lstm_export.npu.rknn.targets": "the vendor's operator, as a key of JSON",
     "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",
     "edge_lstm.api.estimators": "the default of `cell`, in a signature for people",
     "edge_lstm.tasks.classify": "`bidirectional` is short for a layer that reads both ways",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -58,9 +58,17 @@ class Target:
         """Its row of the list: a text for each of `Vendor.columns`."""
         return (self.name, ", ".join(self.schemes), self.boards or "?")
 
+    def hardware(self) -> Sequence[Detail]:
+        """What is known of the NPU itself."""
+        return ()
+
     def details(self) -> Sequence[Detail]:
-        """All that is known of it but for its schemes."""
+        """What else is known of the target, but for its schemes."""
         return [("boards", "boards", self.boards or "unknown")]
+
+    def cited(self) -> Sequence[str]:
+        """Keys of documents that `details` names besides those of `sources`."""
+        return ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +97,10 @@ class Table:
         document: str = self.content["sources"][name]
         return f"{document}, section {section}" if section else document
 
-    def targets(
-        self, vendor: str, make: Callable[[dict[str, Any], Mapping[str, Any]], Target]
-    ) -> dict[str, Target]:
-        """make: takes the fields that all targets have, and the row, for the vendor's own."""
-        return {
-            name: make(self._common(name, vendor, row), row)
-            for name, row in self.content["target"].items()
-        }
+    def rows(self, vendor: str) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+        """Of each target its name, the fields that all vendors' have, and its row in the file."""
+        for name, row in self.content["target"].items():
+            yield name, self._common(name, vendor, row), row
 
     def _common(self, name: str, vendor: str, row: Mapping[str, Any]) -> dict[str, Any]:
         schemes = tuple(row["schemes"])

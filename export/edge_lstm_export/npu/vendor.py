@@ -4,8 +4,8 @@ A vendor is a folder of this one, or a module that another package names under t
 "edge_lstm.vendors". It has `VENDOR`, an instance of a class that derives from `Vendor`. No other
 file names it. It needs besides
 
-- a backend on the desktop that streams a converted model (`Vendor.simulator`), and one on the board,
-  each as any other backend (docs/backends.md). Both state `artifact=Vendor.kind`
+- a backend on the desktop that streams a converted model (`Vendor.simulator`), and one on the
+  board, each as any other backend (docs/backends.md). Both state `artifact=Vendor.kind`
 - for a converter that needs packages of its own: an `Environment`, and a worker that
   `worker.process.Process` starts there
 
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.registry import Registry
 
 from .converted import Converted, Form, Job, Packed, Traced
@@ -92,7 +93,7 @@ class Vendor(ABC):
 
     def unsupported_reason(self) -> str | None:
         """Why the converter can't run on this machine, None if it can. Nothing is made for it."""
-        return self.environment and self.environment.unsupported_reason()
+        return None if self.environment is None else self.environment.unsupported_reason()
 
     def make_ready(self, say: Say) -> None:
         """Make all that the converter needs, before several conversions ask for it."""
@@ -104,6 +105,10 @@ class Vendor(ABC):
         if self.unsupported_reason() is not None:
             return False
         return self.environment is None or self.environment.state().damage is None
+
+    def simulated(self, member: str) -> Measured:
+        """Its simulator with a converted model, as a key of figures."""
+        return Measured(self.simulator, member)
 
     # --- lint ---
 

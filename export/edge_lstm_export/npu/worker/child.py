@@ -40,7 +40,7 @@ class Tool:
 
     environment: Environment
     worker: Path
-    errors: Callable[[str], list[str]] = lambda _: []  # noqa: E731
+    errors: Callable[[str], list[str]] = lambda _: []
 
 
 class Child:
