@@ -92,7 +92,7 @@ class Packed:
     facts     its vendor's own keys of its row in the manifest. `recipe` must have `io`, with `form`
               (the form's name) and, if they are several, `steps`. The report shows these, if there
               are any: `operators` (rows of id, operator, dtype, target: NPU or CPU, outputs,
-              cycles, traffic_kb, name), `memory_kb` (internal and weight), and `estimates` (rows
+              cycles, traffic_kb, name), `memory_kb` (internal, weight), and `estimates` (rows
               of what, value and source, as texts). The source says who estimated or measured it
     members   further members, such as the graph that it was made from. They are shared: members of
               the same name have the same content

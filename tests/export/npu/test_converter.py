@@ -196,7 +196,7 @@ def test_a_converter_that_hangs_is_ended(random_model):
         process = converter._child.process
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(ConversionError, match="gave no answer in time"):
-            converter._ask("reset", timeout=0.3)
+            converter.ask("reset", timeout=0.3)
     assert process.returncode == -signal.SIGKILL
 
 

@@ -169,7 +169,7 @@ def test_killed_on_the_simulator_ends_in_one_line(trained, tmp, tmp_path):
     """The stream's state is lost with the worker, so the export fails."""
 
     def kill(line: str) -> None:
-        if "] RKNN conversion" in line:
+        if "] NPU conversion" in line:
             for worker in processes(f"{tmp}/{PREFIX}"):
                 os.kill(worker, signal.SIGKILL)
 
