@@ -115,7 +115,7 @@ class Vendor(ABC):
     def rules(self) -> Mapping[str, Rule]:
         return {}
 
-    def lint(self, graph: onnx.ModelProto, target: str, scheme: str) -> Sequence[Finding]:  # noqa: ARG002
+    def lint(self, graph: onnx.ModelProto, target: str, scheme: str) -> Sequence[Finding]:
         """What the converter refuses or takes badly in an ONNX graph, without starting it.
 
         Raises ConfigError for an unknown target or scheme, or if it takes no graphs.
@@ -133,7 +133,7 @@ class Vendor(ABC):
 
     # --- an export ---
 
-    def prepare(self, work: Work, schemes: Schemes) -> Work:  # noqa: ARG002
+    def prepare(self, work: Work, schemes: Schemes) -> Work:
         """After the calibration set is drawn: a copy with `Work.prepared` of this vendor's name, if
         it needs more than that set. It may say something, and add notes.
 
@@ -155,7 +155,7 @@ class Vendor(ABC):
         """The form of a job, the same for all targets. Raises ConversionError with the reason if
         this network doesn't have it."""
 
-    def findings(self, work: Work, form: Form, target: str, scheme: str) -> Sequence[Finding]:  # noqa: ARG002
+    def findings(self, work: Work, form: Form, target: str, scheme: str) -> Sequence[Finding]:
         """Of lint. An error refuses the form, and a warning is a note on a form that is kept."""
         return ()
 
@@ -170,11 +170,11 @@ class Vendor(ABC):
         Raises ConversionError in one line, and ConverterDiedError if the converter gave no answer.
         """
 
-    def notes(self, work: Work, kept: Job) -> Sequence[str]:  # noqa: ARG002
+    def notes(self, work: Work, kept: Job) -> Sequence[str]:
         """What the user must know of a form that is kept."""
         return ()
 
-    def traced(self, work: Work, artifact: Artifact, rows: Any) -> Sequence[Traced]:  # noqa: ARG002
+    def traced(self, work: Work, artifact: Artifact, rows: Any) -> Sequence[Traced]:
         """The tensors inside over the first golden rows, (steps, F), the state carried.
 
         None if the vendor does not show them. Raises as `convert`.
@@ -185,7 +185,7 @@ class Vendor(ABC):
     def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         """What the bundle gets. shared: the members that it has of the other steps."""
 
-    def figures(self, work: Work) -> Mapping[str, tuple[str, Figure]]:  # noqa: ARG002
+    def figures(self, work: Work) -> Mapping[str, tuple[str, Figure]]:
         """Of the report's end: title -> caption and figure."""
         return {}
 

@@ -27,7 +27,7 @@ from helpers import toy_vendor
 MEMBER = "toy-1-half.toy"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two entry points: the vendor, and the backend that is its simulator."""
     folder = tmp_path_factory.mktemp("site")
@@ -46,7 +46,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def made(toys: Path, trained: Run, tmp_path_factory: pytest.TempPathFactory):
+def made(trained: Run, tmp_path_factory: pytest.TempPathFactory):
     """Without RKNN's converter, so that one export has a vendor that runs and one that doesn't."""
     out = tmp_path_factory.mktemp("toy") / "toy.edge"
     said: list[str] = []
@@ -56,7 +56,7 @@ def made(toys: Path, trained: Run, tmp_path_factory: pytest.TempPathFactory):
     return work, said
 
 
-def test_the_targets_are_grouped_by_vendor(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_targets_are_grouped_by_vendor(capsys: pytest.CaptureFixture[str]) -> None:
     assert VENDORS.names() == ["rknn", "toy"]
     assert main(["targets"]) == 0
     rockchip, toy, c = capsys.readouterr().out.split("\n\ntarget")
@@ -72,7 +72,7 @@ def test_the_targets_are_grouped_by_vendor(toys: Path, capsys: pytest.CaptureFix
     assert c.splitlines() == ["            schemes              boards", last]
 
 
-def test_one_target_with_its_documents(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_target_with_its_documents(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["targets", "toy-1"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"schemes +half: float16 weights\n", told)
@@ -80,7 +80,7 @@ def test_one_target_with_its_documents(toys: Path, capsys: pytest.CaptureFixture
     assert told.endswith("sources\n  book:2            A book on toys, section 2\n")
 
 
-def test_a_target_belongs_to_its_vendor(toys: Path) -> None:
+def test_a_target_belongs_to_its_vendor() -> None:
     assert known("toy-2").vendor == "toy"
     assert targets()["rk3588"].vendor == "rknn"
     grouped = by_vendor({"toy-1": ("half",), "rk3588": ("fp16",), "toy-2": ("narrow",)})
@@ -94,7 +94,7 @@ def test_a_target_belongs_to_its_vendor(toys: Path) -> None:
         find("toy-2", "wide")
 
 
-def test_two_vendors_with_one_target(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_vendors_with_one_target(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = dict(vendor("toy").targets())
     monkeypatch.setattr(vendor("toy"), "targets", lambda: {"rk3588": theirs["toy-1"]})
     with pytest.raises(ConfigError, match="vendors rknn and toy have both a target 'rk3588'"):
@@ -102,7 +102,7 @@ def test_two_vendors_with_one_target(toys: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_artifact_is_right_and_streams(made, trained: Run) -> None:
-    work, said = made
+    work, _ = made
     bundle = load(work.out).bundle
     entry = bundle.manifest["artifacts"][MEMBER]
     assert (entry["kind"], entry["target"], entry["scheme"]) == ("toy", "toy-1", "half")
@@ -164,14 +164,14 @@ def test_lint_asks_the_vendor_of_the_target(made, capsys: pytest.CaptureFixture[
     assert "--- Toys ---\ncolumns (error)\n  A kernel has at most 8 columns in narrow.\n" in rules
 
 
-def test_a_form_that_lint_refuses_is_not_converted(toys: Path, trained: Run, tmp_path: Path):
+def test_a_form_that_lint_refuses_is_not_converted(trained: Run, tmp_path: Path):
     out = tmp_path / "toy.edge"
     with pytest.raises(Exception, match="toy-2 narrow can't be made: rounded: columns: "):
         export_run(trained, out, targets=("toy-2",), schemes=("narrow",))
     assert not out.exists()
 
 
-def test_a_converter_without_an_environment(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_converter_without_an_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["converter", "--vendor", "toy"]) == 2
     told = capsys.readouterr().err
     assert told == "edge-lstm: error: the converter of 'toy' has no environment; those of: rknn\n"

@@ -85,7 +85,7 @@ class Rockchip(Vendor):
 
         return form(work, name, steps)
 
-    def findings(self, work: Work, form: Any, target: str, scheme: str) -> Sequence[Finding]:  # noqa: ARG002
+    def findings(self, work: Work, form: Any, target: str, scheme: str) -> Sequence[Finding]:
         return self.lint(form.graph, target, scheme)
 
     def convert(self, work: Work, job: Job, form: Any, log_file: Path) -> Converted:
@@ -103,7 +103,7 @@ class Rockchip(Vendor):
 
         return traced(work, artifact, rows)
 
-    def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:  # noqa: ARG002
+    def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         from .pack import pack
 
         return pack(artifact, shared)
