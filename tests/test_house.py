@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from edge_lstm.tasks import TASKS
+from edge_lstm_export.npu.targets import targets
+from edge_lstm_export.npu.vendor import VENDORS
 from edge_lstm_runtime.layers import LAYERS
 from helpers.imports import brought, circles, graph, imports, modules
 from helpers.longest import LONGEST
@@ -103,6 +105,11 @@ NAMES_A_LAYER = {
     "edge_lstm.compare.recurrent": "makes these rows",
     "edge_lstm.compare.detectors": "the folder of the row that is the trained model",
     "edge_lstm.compare.table": "the row that is the trained model has another colour",
+}
+# Files outside of the rooms `npu` that have the name of a vendor or target in a text, and why.
+NAMES_A_VENDOR = {
+    "edge_lstm_runtime.backends.rknn.board": "the kind of artifact that it runs, and its name",
+    "edge_lstm_export.cli.demo": "the target of the demo",
 }
 # Layer types whose names have other meanings: an answer's scale, a vector for each character.
 WORDS = {"scale", "embedding"}
@@ -307,8 +314,12 @@ def naming(packages: dict[str, Path], names: Collection[str], room: str) -> dict
 
 @pytest.mark.parametrize(
     ("names", "room", "exceptions"),
-    [(TASKS.names(), "tasks", NAMES_A_TASK), ({*LAYERS.names()} - WORDS, "layers", NAMES_A_LAYER)],
-    ids=["tasks", "layers"],
+    [
+        (TASKS.names(), "tasks", NAMES_A_TASK),
+        ({*LAYERS.names()} - WORDS, "layers", NAMES_A_LAYER),
+        ([*VENDORS.names(), *targets()], "npu", NAMES_A_VENDOR),
+    ],
+    ids=["tasks", "layers", "npu"],
 )
 def test_nothing_is_named_outside_of_its_rooms(
     names: Collection[str], room: str, exceptions: dict[str, str]

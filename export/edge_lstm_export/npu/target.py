@@ -39,6 +39,10 @@ class Target:
     Target(rk3588: fp16, w8a8)
     >>> chip.vendor, chip.accurate
     ('rknn', 'fp16')
+    >>> chip.cells()[:3], chip.hardware()[1]  # for `edge-lstm targets`
+    (('rk3588', '3', 'fp16, w8a8'), ('cores', 'cores', '3'))
+    >>> chip.details()[0][1:], chip.cited()
+    (('lstm', 'in the manual: listed (int8, float16); by the converter: on the NPU'), ())
     """
 
     name: str

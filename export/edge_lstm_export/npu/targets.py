@@ -17,8 +17,8 @@ def targets() -> dict[str, Target]:
     """Every target that a converter knows, by name. `edge-lstm targets` prints them.
 
     >>> import edge_lstm_export as ex
-    >>> ex.targets()["rk3588"].boards[:5]
-    'Radxa'
+    >>> ex.targets()["rk3588"].boards[:11]
+    'Orange Pi 5'
 
     Raises ConfigError if two vendors have a target of the same name.
     """

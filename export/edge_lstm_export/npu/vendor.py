@@ -9,6 +9,10 @@ file names it. It needs besides
 - for a converter that needs packages of its own: an `Environment`, and a worker that
   `worker.process.Process` starts there
 
+Number formats are called the same by all vendors. fp16 needs no calibration set, and its models are
+held to the tolerance of float16. All others are calibrated, and held to that of int8
+(`measure/tolerances.py`).
+
 `VENDOR` is read whenever targets are listed. So its module imports what is heavy, such as onnx,
 inside of its methods.
 
