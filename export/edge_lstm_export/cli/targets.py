@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ..npu.target import Target
 from ..npu.targets import known, vendor_of
-from ..npu.vendor import Vendor, vendors
-from ._shared import C, check_target
+from ..npu.vendor import Vendor, broken, vendors
+from ._shared import C, check_target, say
 
 _OF_C = {  # by the titles of columns
     "target": C,
@@ -54,6 +54,8 @@ def _print_all() -> None:
         print(f"\n{legend}")
     if not alone:
         _print_table(Vendor.columns, [_c(Vendor.columns)])
+    for reason in broken():
+        say(reason)
 
 
 def _print_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,7 @@ from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.near import did_you_mean
 
 from .target import Target
-from .vendor import Vendor, vendor, vendors
+from .vendor import Vendor, broken, vendor, vendors
 
 DEFAULT = "rk3588"  # the target of an export that names none
 
@@ -37,7 +37,8 @@ def known(target: str) -> Target:
     found = targets()
     if target not in found:
         hint = did_you_mean(target, found)
-        raise ConfigError(f"target {target!r} is unknown; {hint}known: {', '.join(found)}")
+        listed = "; ".join([f"known: {', '.join(found)}", *broken()])
+        raise ConfigError(f"target {target!r} is unknown; {hint}{listed}")
     return found[target]
 
 

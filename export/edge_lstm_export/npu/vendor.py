@@ -23,7 +23,7 @@ simulator by `Converted.backend`, `traced`, `pack`, `figures`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -195,11 +195,28 @@ class Vendor(ABC):
 
 
 def vendor(name: str) -> Vendor:
-    """Raises ConfigError for an unknown one."""
+    """Raises ConfigError for an unknown one, and for a plug-in that can't be loaded."""
     found: Vendor = VENDORS.load(name).VENDOR
+    if found.name != name:
+        raise ConfigError(
+            f"NPU vendor {name!r} can't be loaded: its VENDOR is called {found.name!r}"
+        )
     return found
 
 
 def vendors() -> list[Vendor]:
-    """All of them, sorted by name."""
-    return [vendor(name) for name in VENDORS.names()]
+    """All that can be loaded, sorted by name."""
+    return [found for found in _loaded() if isinstance(found, Vendor)]
+
+
+def broken() -> list[str]:
+    """Why a plug-in can't be loaded, a line for each. The others work without it."""
+    return [found for found in _loaded() if isinstance(found, str)]
+
+
+def _loaded() -> Iterator[Vendor | str]:
+    for name in VENDORS.names():
+        try:
+            yield vendor(name)
+        except ConfigError as e:
+            yield str(e)

@@ -23,6 +23,7 @@ from edge_lstm_runtime.backends.registry import open_backend
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from helpers import toy_vendor
+from helpers.plug_ins import plug_in
 
 MEMBER = "toy-1-half.toy"
 
@@ -99,6 +100,28 @@ def test_two_vendors_with_one_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vendor("toy"), "targets", lambda: {"rk3588": theirs["toy-1"]})
     with pytest.raises(ConfigError, match="vendors rknn and toy have both a target 'rk3588'"):
         targets()
+
+
+def test_a_vendor_that_can_not_be_loaded_is_told_and_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug_in(tmp_path, "odd", group="edge_lstm.vendors", broken="import no_such_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    why = "NPU vendor 'broken' can't be loaded: No module named 'no_such_package'"
+    assert main(["targets"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("\ntoy-"), err) == (2, f"{why}\n")
+    assert known("rk3588").vendor == "rknn"
+    with pytest.raises(ConfigError, match=f"'odd' is unknown; known: rk.*toy-2; {why}$"):
+        known("odd")
+
+
+def test_a_vendor_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "from toy_npu import VENDOR\n"
+    plug_in(tmp_path, "odd", group="edge_lstm.vendors", other=source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="'other' can't be loaded: its VENDOR is called 'toy'$"):
+        vendor("other")
 
 
 def test_the_artifact_is_right_and_streams(made, trained: Run) -> None:
