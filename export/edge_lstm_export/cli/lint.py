@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge_lstm_runtime import ConfigError, kinds
 from edge_lstm_runtime.model.bundle import read_bundle
 
+from ..graphs.checked import checked
 from ..npu.finding import Finding
 from ..npu.targets import vendor_of
 from ..npu.vendor import Vendor, vendors
@@ -86,8 +87,6 @@ def _findings(
 
 def _from_file(path: Path) -> onnx.ModelProto:
     """Without its large weights, which no rule looks at."""
-    from ..graphs.checked import checked
-
     if other := kinds.mistaken(path, kinds.GRAPH):
         raise ConfigError(other)
     try:

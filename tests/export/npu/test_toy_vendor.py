@@ -120,7 +120,7 @@ def test_a_vendor_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = "from toy_npu import VENDOR\n"
     plug_in(tmp_path, "odd", group="edge_lstm.vendors", other=source)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="'other' can't be loaded: its VENDOR is called 'toy'$"):
+    with pytest.raises(ConfigError, match=r"'other' can't be loaded: its VENDOR is called 'toy'$"):
         vendor("other")
 
 
