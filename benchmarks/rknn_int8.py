@@ -26,8 +26,9 @@ from edge_lstm.data.recordings import shuffled
 from edge_lstm.network import canonical_weights
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.environment import python
-from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker.making import interpreter
 from edge_lstm_export.quantize.calibration import calibrate
 from edge_lstm_export.quantize.choose_ranges import choose
 from edge_lstm_runtime import ModelSpec, Reference, compare
@@ -207,7 +208,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if "EDGE_LSTM_DATA" not in os.environ:
         sys.exit("rknn_int8: set EDGE_LSTM_DATA to the folder with nab/ and cmapss/")
-    python(lambda line: print(line, file=sys.stderr))
+    interpreter(ENVIRONMENT, lambda line: print(line, file=sys.stderr))
     tasks = trained(arguments.epochs)
     print(machine.describe("torch", "numpy"))
     print(

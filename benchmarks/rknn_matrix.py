@@ -23,10 +23,11 @@ from nets import classifier
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.measure.tolerances import wrong
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.environment import python
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 from edge_lstm_export.npu.rknn.lint import lint
-from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.npu.targets import schemes, targets
+from edge_lstm_export.npu.rknn.targets import table, targets
+from edge_lstm_export.npu.worker.making import interpreter
 from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.verify.error import FLOAT16
@@ -65,7 +66,7 @@ def cells(
     for hidden in hidden_sizes:
         for layers in layer_counts:
             for target in only or targets():
-                for scheme in schemes():
+                for scheme in table().schemes:
                     for form in FORMS:
                         if form != "packed" or (
                             scheme == "w8a8" and "fp16" in targets()[target].schemes
@@ -127,7 +128,7 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="also write every cell to this file")
     arguments = parser.parse_args()
-    python(lambda line: print(line, file=sys.stderr))
+    interpreter(ENVIRONMENT, lambda line: print(line, file=sys.stderr))
     todo = list(cells(arguments.hidden, arguments.layers, arguments.target))
     rows = []
     with ThreadPoolExecutor(arguments.jobs) as pool:

@@ -37,7 +37,8 @@ from edge_lstm import Run, load_config, load_data, train
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.recipes.listing import recipes
 from edge_lstm.training import checkpoint
-from edge_lstm_export.measure.keys import NATIVE_INT8, NUMPY, simulated
+from edge_lstm_export.measure.keys import NATIVE_INT8, NUMPY
+from edge_lstm_export.npu.rknn import VENDOR
 from edge_lstm_export.pipeline import export_run
 from edge_lstm_export.steps.evaluate_task import test_metrics
 from edge_lstm_export.steps.quantize_native import of_run
@@ -135,7 +136,7 @@ def in_int8(run: Run) -> tuple[Metrics, int]:
 
 def in_w8a8(run: Run, folder: Path) -> Metrics:
     work = export_run(run, folder / "model.edge", targets=("rk3588",), schemes=("w8a8",))
-    return work.metrics[simulated("rk3588-w8a8.rknn")]
+    return work.metrics[VENDOR.simulated("rk3588-w8a8.rknn")]
 
 
 def measured(

@@ -15,7 +15,8 @@ from tasks import before
 
 from edge_lstm import load_config, train
 from edge_lstm_export import export_run
-from edge_lstm_export.measure.keys import NUMPY, simulated
+from edge_lstm_export.measure.keys import NUMPY
+from edge_lstm_export.npu.rknn import VENDOR
 
 ARTIFACT = "rk3588-w8a8.rknn"
 
@@ -62,14 +63,15 @@ def main() -> None:
                     (f"fine-tuned, epoch {found['best_epoch']} of {found['epochs']}", tuned),
                 ):
                     work = export_run(run, Path(folder) / "net.edge", schemes=("w8a8",))
-                    metrics = [work.metrics[backend] for backend in (simulated(ARTIFACT), NUMPY)]
+                    int8 = VENDOR.simulated(ARTIFACT)
+                    metrics = [work.metrics[backend] for backend in (int8, NUMPY)]
                     keys = (
                         ("accuracy", "accuracy_all_steps")
                         if "accuracy" in metrics[0]
                         else ("rmse",)
                     )
                     shown = " | ".join(", ".join(f"{k} {m[k]:.4g}" for k in keys) for m in metrics)
-                    nrmse = work.accuracy[simulated(ARTIFACT)].comparison.nrmse
+                    nrmse = work.accuracy[int8].comparison.nrmse
                     form = work.artifacts[ARTIFACT].form.name
                     print(
                         f"| {Path(file).stem} | {hidden_size(run.spec)} | {seed} | {name} | {form} "

@@ -8,8 +8,8 @@ dev.txt        what the tests need besides
 torch-cpu.txt  torch without CUDA, which PyTorch's own index has
 torch.txt      torch as PyPI has it, with its GPU packages
 board.txt      what a board with an NPU needs
-Two more files list their pins themselves, and get their hashes here: what the converter's
-environment needs, and the benchmarks' peers.
+More files list their pins themselves, and get their hashes here: what the environments of the NPU
+vendors' converters need, and the benchmarks' peers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-CONVERTER = ROOT / "export/edge_lstm_export/npu/rknn/requirements.txt"
+CONVERTERS = sorted((ROOT / "export/edge_lstm_export/npu").glob("*/requirements.txt"))
 PEERS = ROOT / "benchmarks/requirements.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _GPU = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)")
@@ -109,7 +109,7 @@ def main(options: Sequence[str]) -> None:
     if [v for _, v in map(pin, blocks(cpu.read_text("utf-8")))] != [version]:
         asked = f"torch=={version}\n"
         write(cpu, compiled("-", "--no-deps", "--default-index", CPU_INDEX, asked=asked))
-    for path, python in ((CONVERTER, "3.11"), (PEERS, "3.10")):
+    for path, python in (*((path, "3.11") for path in CONVERTERS), (PEERS, "3.10")):
         listed = blocks(path.read_text("utf-8"))
         others = [_HASHES.sub("", b) for b in listed if pin(b)[0] != "torch"]
         made = compiled("-", "--no-deps", "--python-version", python, asked="".join(others))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from edge_lstm.tasks import TASKS
+from edge_lstm_export.npu.targets import targets
+from edge_lstm_export.npu.vendor import VENDORS
 from edge_lstm_runtime.layers import LAYERS
 from helpers.imports import brought, circles, graph, imports, modules
 from helpers.longest import LONGEST
@@ -94,7 +96,7 @@ NAMES_A_LAYER = {
     "edge_lstm_export.importers.audio": "the types in the files of other tools",
     "edge_lstm_export.importers._torch_layers": "the same",
     "edge_lstm_export.importers.keras.config": "the names of layers in a file of weights",
-    "edge_lstm_export.cli.targets": "the vendor's operator, as a key of JSON",
+    "edge_lstm_export.npu.rknn.targets": "the vendor's operator, as a key of JSON",
     "edge_lstm.config.sections": "the default of `type`, and the head, which is dense",
     "edge_lstm.api.estimators": "the default of `cell`, in a signature for people",
     "edge_lstm.tasks.classify": "`bidirectional` is short for a layer that reads both ways",
@@ -103,6 +105,11 @@ NAMES_A_LAYER = {
     "edge_lstm.compare.recurrent": "makes these rows",
     "edge_lstm.compare.detectors": "the folder of the row that is the trained model",
     "edge_lstm.compare.table": "the row that is the trained model has another colour",
+}
+# Files outside of the rooms `npu` that have the name of a vendor or target in a text, and why.
+NAMES_A_VENDOR = {
+    "edge_lstm_runtime.backends.rknn.board": "the kind of artifact that it runs, and its name",
+    "edge_lstm_export.cli.demo": "the target of the demo",
 }
 # Layer types whose names have other meanings: an answer's scale, a vector for each character.
 WORDS = {"scale", "embedding"}
@@ -307,8 +314,12 @@ def naming(packages: dict[str, Path], names: Collection[str], room: str) -> dict
 
 @pytest.mark.parametrize(
     ("names", "room", "exceptions"),
-    [(TASKS.names(), "tasks", NAMES_A_TASK), ({*LAYERS.names()} - WORDS, "layers", NAMES_A_LAYER)],
-    ids=["tasks", "layers"],
+    [
+        (TASKS.names(), "tasks", NAMES_A_TASK),
+        ({*LAYERS.names()} - WORDS, "layers", NAMES_A_LAYER),
+        ([*VENDORS.names(), *targets()], "npu", NAMES_A_VENDOR),
+    ],
+    ids=["tasks", "layers", "npu"],
 )
 def test_nothing_is_named_outside_of_its_rooms(
     names: Collection[str], room: str, exceptions: dict[str, str]

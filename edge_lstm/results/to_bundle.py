@@ -33,9 +33,8 @@ def export(
         raise MissingDependencyError(missing, "export") from e
     if targets == (C,):
         return make(run.path if options.get("scheme") == "int8" else run, out, **options)
-    if not targets:
-        options = {"schemes": (), **options}
-    work = make(run, out, targets=targets or ("rk3588",), **options)
+    asked: dict[str, Any] = {"targets": targets} if targets else {"schemes": ()}
+    work = make(run, out, **{**asked, **options})
     for name, reason in work.left_out.items():
         warnings.warn(f"{name} was left out of {os.fspath(out)}: {reason}", stacklevel=3)
     for doubt in work.doubts:

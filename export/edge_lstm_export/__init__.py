@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from .c.export import CExport, export_c
     from .imported import import_net
     from .importers.torch import from_torch
-    from .npu.targets import Target, targets
+    from .npu.target import Target
+    from .npu.targets import targets
     from .pipeline import export_run
 
 __all__ = ["CExport", "Target", "export_c", "export_run", "from_torch", "import_net", "targets"]
 _HOMES = {
     "CExport": "c.export",
     "export_c": "c.export",
-    "Target": "npu.targets",
+    "Target": "npu.target",
     "targets": "npu.targets",
     "export_run": "pipeline",
     "from_torch": "importers.torch",

@@ -19,7 +19,6 @@ from .npu import targets as target_table
 
 CHUNKS = range(2, 1025)  # steps that a converted model may take at once
 STEP_SCHEME = "fp16"
-SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator
 
 
 def wanted(
@@ -84,8 +83,9 @@ def of_step(
 
 def _default(target: str, *, imported: bool) -> tuple[str, ...]:
     """The number formats if none is asked for: of an imported net the one that rounds least."""
-    accurate = target_table.known(target).accurate
-    return (accurate,) if imported and accurate else target_table.default_schemes(target)
+    row = target_table.known(target)
+    accurate = row.accurate
+    return (accurate,) if imported and accurate else row.default
 
 
 def check_samples(formats: Mapping[str, Sequence[str]], *, synthetic: bool) -> None:

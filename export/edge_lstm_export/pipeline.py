@@ -13,16 +13,18 @@ from edge_lstm.threads import one
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.files import one_at_a_time
 
-from .asked import SIM_STEPS, check_paths, check_samples, named_model, of_step, wanted
+from .asked import check_paths, check_samples, named_model, of_step, wanted
 from .exported import Exported
 from .imported import Imported
+from .npu import SIM_STEPS
+from .npu.targets import DEFAULT
 from .steps import (
     build_graphs,
     calibrate,
-    convert_rknn,
+    convert,
     draw_stream,
     evaluate_task,
-    inspect_rknn,
+    inspect,
     measure_sizes,
     pack,
     quantize_native,
@@ -44,9 +46,9 @@ STEPS: tuple[tuple[str, Callable[[Work], Work]], ...] = (
     ("calibration set", calibrate.call),
     ("int8 for CPUs", quantize_native.call),
     ("float16 for CPUs", round_native.call),
-    ("RKNN conversion", convert_rknn.call),
+    ("NPU conversion", convert.call),
     ("accuracy on the simulator", simulate.call),
-    ("tensor by tensor, and drift", inspect_rknn.call),
+    ("tensor by tensor, and drift", inspect.call),
     ("task metric on the test split", evaluate_task.call),
     ("bundle", pack.call),
     ("speed on this machine", time_backends.call),
@@ -58,7 +60,7 @@ def export_run(  # noqa: PLR0913 - options that stand by themselves
     run: Exported | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    targets: Sequence[str] = ("rk3588",),
+    targets: Sequence[str] = (DEFAULT,),
     schemes: Sequence[str] | None = None,
     chunk: int | None = None,
     sim_steps: int = SIM_STEPS,

@@ -21,20 +21,17 @@ from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.verify.error import Tolerance
 from edge_lstm_runtime.verify.golden import Lengths, golden_features
 
-from .asked import SIM_STEPS
 from .exported import Exported
 from .graphs import step as step_graphs
-from .graphs.form import Form
 from .graphs.step import StepModel
 from .imported import Imported
 from .measure import keys
 from .measure.judgement import Judgement
 from .measure.speed import Speed
-from .npu.rknn.batch import Batch
-from .npu.rknn.process import Converter
-from .quantize.choose_ranges import Chosen
+from .npu import SIM_STEPS
+from .npu.converted import Converted, Form
+from .npu.worker.batch import Batch
 from .quantize.cpu_int8 import Arrays
-from .quantize.npu_int8 import Product
 
 GRAPHS = {
     "fused": "model.onnx",
@@ -75,7 +72,7 @@ class Candidate:
     refused: str = ""
     died: bool = False  # refused, because the converter ended without an answer
     why: str = ""
-    converter: Converter | None = None
+    converter: Converted | None = None
     outputs: NDArray[np.float32] | None = None
     steps: int = 1  # taken at once
 
@@ -96,13 +93,18 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A converted model that goes into the bundle. Its simulator is open."""
+    """A converted model that goes into the bundle. Its simulator is open.
+
+    outputs: (steps, O) over the golden stream, on the simulator. simulated: that backend with this
+    model, as a key of figures.
+    """
 
     target: str
     scheme: str
     form: Form
-    converter: Converter
-    outputs: NDArray[np.float32]  # (steps, O) over the golden stream, on the simulator
+    converter: Converted
+    outputs: NDArray[np.float32]
+    simulated: Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,16 +152,15 @@ class Work:
     graphs: Mapping[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)
     # calibrate: x (N, F) and states (N, size) by name; x (N, T, F) alone for whole sequences
     calibration: Mapping[str, Float32] = dataclasses.field(default_factory=dict)
-    # calibrate: the int8 cells of a w8a8 model, by layer, and how their ranges were chosen
-    products: Mapping[str, Product] = dataclasses.field(default_factory=dict)
-    ranges: Chosen | None = None
+    # calibrate: by the name of an NPU vendor, what else its forms need
+    prepared: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     # quantize_native: of int8.npz
     native_int8: Arrays = dataclasses.field(default_factory=dict)
-    # convert_rknn: member -> the form that was kept
+    # convert: member -> the form that was kept
     artifacts: Mapping[str, Artifact] = dataclasses.field(default_factory=dict)
-    # convert_rknn: member -> all that were tried
+    # convert: member -> all that were tried
     candidates: Mapping[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)
-    # inspect_rknn: by member
+    # inspect: by member
     inspections: Mapping[str, Inspection] = dataclasses.field(default_factory=dict)
     # verify_float, quantize_native, round_native, simulate, evaluate_task
     accuracy: Mapping[Measured, Accuracy] = dataclasses.field(default_factory=dict)

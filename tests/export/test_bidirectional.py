@@ -14,17 +14,20 @@ from edge_lstm import Sequence
 from edge_lstm_export import export_run, targets
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import whole
-from edge_lstm_export.measure.keys import NUMPY, simulated
+from edge_lstm_export.measure.keys import NUMPY
+from edge_lstm_export.npu.rknn import VENDOR
+from edge_lstm_export.npu.rknn import convert as rknn_convert
+from edge_lstm_export.npu.rknn.converter import Converter
 from edge_lstm_export.npu.rknn.lint import lint
 from edge_lstm_export.quantize.calibration import sequences
 from edge_lstm_export.steps import (
     calibrate,
-    convert_rknn,
     draw_stream,
     evaluate_task,
-    inspect_rknn,
+    inspect,
     simulate,
 )
+from edge_lstm_export.steps import convert as convert_step
 from edge_lstm_export.steps.simplify import _simplify
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import compare, load
@@ -35,6 +38,7 @@ from edge_lstm_runtime.backends.rknn.packing import Packing
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
 from edge_lstm_runtime.verify.error import FLOAT32
+from helpers.simulated import simulated
 
 
 def rows_of(spec, steps, seed=1):
@@ -261,7 +265,9 @@ class Simulated:
 
     cycles = None
     inner_operators = ()
+    on_cpu = 0
     wrong = 0.0
+    backend = Converter.backend
 
     def __init__(self, conversion, **_):
         spec = self.spec = conversion.spec
@@ -281,10 +287,10 @@ class Simulated:
 
 @pytest.fixture
 def convert(monkeypatch):
-    monkeypatch.setattr(convert_rknn, "Converter", Simulated)
-    monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
-    monkeypatch.setattr(convert_rknn, "python", lambda _: None)
-    return lambda work: convert_rknn.call(calibrate.call(draw_stream.call(work)))
+    monkeypatch.setattr(rknn_convert, "Converter", Simulated)
+    monkeypatch.setattr(VENDOR, "unsupported_reason", lambda: None)
+    monkeypatch.setattr(VENDOR, "make_ready", lambda _: None)
+    return lambda work: convert_step.call(calibrate.call(draw_stream.call(work)))
 
 
 def test_one_model_for_each_target_and_scheme(both_run, convert):
@@ -296,7 +302,7 @@ def test_one_model_for_each_target_and_scheme(both_run, convert):
     assert (row.form, row.steps, row.why) == ("fused", 20, "the only form for sequences of 20")
     assert work.accuracy[simulated("rk3588-fp16-t20.rknn")].comparison.max_abs < 1e-5
     assert not work.notes
-    assert not inspect_rknn.call(work).inspections, "nothing is carried that could drift"
+    assert not inspect.call(work).inspections, "nothing is carried that could drift"
     work = evaluate_task.call(work)
     judged = work.judgements[simulated("rk3588-fp16-t20.rknn")]
     assert judged.verdict == "good"

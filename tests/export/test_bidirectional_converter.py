@@ -9,15 +9,15 @@ import pytest
 
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import whole
-from edge_lstm_export.measure.keys import simulated
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 from edge_lstm_runtime import compare, load
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.verify.error import FLOAT16, FLOAT32
 from edge_lstm_runtime.verify.golden import run_sequences
+from helpers.simulated import simulated
 
 
 def rows_of(spec, steps, seed=1):
@@ -25,7 +25,7 @@ def rows_of(spec, steps, seed=1):
 
 
 def slow(thing):
-    there = environment.unsupported_reason()
+    there = ENVIRONMENT.unsupported_reason()
     return pytest.mark.slow(pytest.mark.skipif(there is not None, reason=f"{there}")(thing))
 
 

@@ -12,13 +12,14 @@ import torch
 from edge_lstm import Run, load_config, train
 from edge_lstm_export import export_run
 from edge_lstm_export.c.export import export_c
-from edge_lstm_export.measure.keys import NUMPY, simulated
+from edge_lstm_export.measure.keys import NUMPY
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import check_backend, generate, load
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured
 from helpers.c_folder import STRICT, headers, passed, run, sources
 from helpers.converter import NEEDS_CONVERTER
+from helpers.simulated import simulated
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
 

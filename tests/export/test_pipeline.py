@@ -13,9 +13,10 @@ from edge_lstm_export import export_run, targets
 from edge_lstm_export.c.export import export_c
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.measure.keys import NUMPY
-from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.prepare import ranges
+from edge_lstm_export.npu.worker import environment
 from edge_lstm_export.quantize import calibration
-from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, pack
+from edge_lstm_export.steps import calibrate, convert, draw_stream, pack
 from edge_lstm_runtime import BundleError, ConfigError, ConversionError, check_backend, load
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured, read_measured
@@ -110,10 +111,11 @@ def test_calibration_is_stratified_and_the_ranges_are_the_best_ones(trained, mon
     assert list(first.calibration) == list(second.calibration)
     for name, array in first.calibration.items():
         np.testing.assert_array_equal(array, second.calibration[name])
-    errors = first.ranges.errors
-    assert errors == second.ranges.errors
-    assert errors[first.ranges.rule] == min(errors.values())
-    assert f"ranges of the int8 cell: {first.ranges.rule} (emulated NRMSE: searched " in said[0]
+    chosen = ranges(first)
+    errors = chosen.errors
+    assert errors == ranges(second).errors
+    assert errors[chosen.rule] == min(errors.values())
+    assert f"ranges of the int8 cell: {chosen.rule} (emulated NRMSE: searched " in said[0]
     everything = np.concatenate(
         [trained.spec.inputs.features(s.x)[0] for s in trained.splits.train]
     ).astype(np.float32)
@@ -181,13 +183,13 @@ def test_of_several_forms_the_cheapest_that_is_right_is_kept():
         ),
         ([tried("fused", 1e-3, None), refused], "fused", "cycles not known"),
     ):
-        kept = convert_rknn._choose(candidates)
+        kept = convert._choose(candidates)
         assert kept.form == form
         assert why in kept.why
     with pytest.raises(
         ConversionError, match=r"rk3588 w8a8 can't be made: cell: crashed \(SIGABRT\)"
     ):
-        convert_rknn._choose([refused])
+        convert._choose([refused])
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,7 @@ def test_an_unusable_int8_model_says_what_the_target_has_instead(forecast_run, t
         SimpleNamespace(steps=1),
         SimpleNamespace(close=lambda: None),
         (reference + 1).astype(np.float32),
+        Measured("rknn-sim", f"{target}-w8a8.rknn"),
     )
     work = Work(
         run=forecast_run, schemes={target: ("w8a8",)}, out=Path("x.edge"), say=lambda _: None,

@@ -12,7 +12,7 @@ from edge_lstm.results.words import percent
 from edge_lstm.tasks import classify, forecast, language, regress
 from edge_lstm_export import export_run
 from edge_lstm_export.cli.export import summary
-from edge_lstm_export.steps import inspect_rknn
+from edge_lstm_export.steps import inspect
 from edge_lstm_export.steps.write_report import _columns, carried_sentence, verdict
 from edge_lstm_export.words import beside
 from edge_lstm_runtime import ModelSpec, load
@@ -217,6 +217,6 @@ def test_a_figure_beside_its_limit_is_seen_to_be_larger(
     ],
 )
 def test_growth_is_said_as_it_is_printed(drift: tuple[float, ...], words: str) -> None:
-    said = inspect_rknn._verdict(drift, 1000, ())
+    said = inspect._verdict(drift, 1000, ())
     figures = f"NRMSE 1.0e-03 the first time and {drift[1]:.1e} the last"
     assert said == f"over the same 1,000 golden samples 2 times, never reset, {figures}: {words}"

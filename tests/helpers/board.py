@@ -190,13 +190,11 @@ def cached(architecture: Architecture) -> Board:
 
     Raises BoardError.
     """
-    from edge_lstm_export.npu.rknn import environment
+    from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 
     parts = (Path(__file__).read_bytes(), LOCK.read_bytes())  # which say how it is made
     digest = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
-    return make(
-        environment.location().parent / f"board-{architecture.debian}-{digest}", architecture
-    )
+    return make(ENVIRONMENT.home.parent / f"board-{architecture.debian}-{digest}", architecture)
 
 
 def make(home: Path, architecture: Architecture) -> Board:

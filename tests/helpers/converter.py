@@ -9,13 +9,13 @@ import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_export.graphs.npu import FORMS
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 from helpers.arrays import Weights
 
 NEEDS_CONVERTER = pytest.mark.skipif(
-    environment.unsupported_reason() is not None, reason=f"{environment.unsupported_reason()}"
+    ENVIRONMENT.unsupported_reason() is not None, reason=f"{ENVIRONMENT.unsupported_reason()}"
 )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from edge_lstm_export import export_run
-from edge_lstm_export.npu.rknn import environment
-from edge_lstm_export.npu.rknn.folder import PREFIX
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker.folder import PREFIX
 from edge_lstm_runtime import ConversionError, Reference, compare
 from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.converter import convert
@@ -58,7 +58,7 @@ def watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert gone(str(folder)), "a process was left"
     kept = ".ses"  # of this process's onnxruntime
     assert not [p for p in folder.iterdir() if p.name != kept], "a file was left in TMPDIR"
-    cache = environment.location().parent
+    cache = ENVIRONMENT.home.parent
     assert not [p.name for p in cache.glob(".building-*")], "a half-made environment was left"
 
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_lstm_export.graphs.bundle import build
-from edge_lstm_export.npu.targets import targets
+from edge_lstm_export.npu.rknn.targets import targets
 from helpers.specs import make_spec
 from helpers.weights import random_weights
 

@@ -42,12 +42,12 @@ def installed(debian: str, wheels: dict[str, Path], folder: Path) -> Machine:
 def export(trained: Run, path: Path, form: str) -> Path:
     """A bundle with a model in one form, made by the real converter."""
     from edge_lstm_export import export_run
-    from edge_lstm_export.npu.rknn import environment
-    from edge_lstm_export.steps import convert_rknn
+    from edge_lstm_export.npu.rknn import convert
+    from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 
-    if reason := environment.unsupported_reason():
+    if reason := ENVIRONMENT.unsupported_reason():
         pytest.skip(reason)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert_rknn, "candidates", lambda *_: (form,))
+        patch.setattr(convert, "candidates", lambda *_: (form,))
         export_run(trained, path, schemes=("fp16",))
     return path

@@ -10,7 +10,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_lstm_export.steps import convert_rknn, inspect_rknn
+from edge_lstm_export.npu.rknn import VENDOR, trace
+from edge_lstm_export.npu.rknn import convert as rknn_convert
+from edge_lstm_export.npu.rknn.converter import Converter
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
@@ -68,6 +70,9 @@ class StandIn:
     def set_state(self, state):
         self._backend.state = state
 
+    on_cpu = 0
+    backend = Converter.backend
+
     def trace(self, _rows):
         raise ConversionError("a stand-in has no tensors inside")
 
@@ -88,7 +93,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **spoil: Spoil) -> None:
     """Exports use it from now on. spoil: by scheme."""
     monkeypatch.setattr(StandIn, "spoil", spoil)
     monkeypatch.setattr(StandIn, "closed", [])
-    for step in (convert_rknn, inspect_rknn):
-        monkeypatch.setattr(step, "Converter", StandIn)
-    monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
-    monkeypatch.setattr(convert_rknn, "python", lambda _: None)
+    for module in (rknn_convert, trace):
+        monkeypatch.setattr(module, "Converter", StandIn)
+    monkeypatch.setattr(VENDOR, "unsupported_reason", lambda: None)
+    monkeypatch.setattr(VENDOR, "make_ready", lambda _: None)

@@ -24,7 +24,8 @@ else:
 
 script = renew()
 FILES = [LOCK / f"{name}.txt" for name in ("desktop", "dev", "torch-cpu", "torch", "board")]
-FILES += [script.CONVERTER, script.PEERS]
+RKNN = script.ROOT / "export/edge_lstm_export/npu/rknn/requirements.txt"
+FILES += [*script.CONVERTERS, script.PEERS]
 PINS = {path: script.blocks(path.read_text("utf-8")) for path in FILES}
 
 
@@ -89,7 +90,7 @@ def test_there_is_one_torch() -> None:
     of = {p: [b for b in PINS[p] if requirement(b).name == "torch"] for p in FILES}
     (cpu,) = of[LOCK / "torch-cpu.txt"]
     (pypi,) = of[LOCK / "torch.txt"]
-    assert of[script.CONVERTER] == [cpu]
+    assert of[RKNN] == [cpu]
     assert script.pin(cpu)[1] == f"{script.pin(pypi)[1]}+cpu"
     names = {requirement(b).name for path in FILES[:2] for b in PINS[path]}
     assert not {n for n in names if n.startswith(("torch", "triton", "nvidia", "cuda"))} - {

@@ -238,11 +238,11 @@ PLUG_IN = ["edge_lstm_export"] + [
     for name in (
         "",
         ".rknn",
-        ".rknn.content",
         ".rknn.environment",
-        ".rknn.indexes",
         ".rknn.sim",
-        ".rknn.uv",
+        ".worker",
+        ".worker.content",
+        ".worker.environment",
     )
 ]
 

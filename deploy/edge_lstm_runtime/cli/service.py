@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from ..backends.artifacts import artifacts_of
+from ..backends.registry import known_facts
 from ..errors import ConfigError
 from ..loading import load
 from ..serve.models import bundles
@@ -51,7 +53,9 @@ def main(arguments: argparse.Namespace) -> int:
     bundle = arguments.bundle.absolute()
     options = arguments.options or ["--http", "127.0.0.1:8080"]
     command += ["serve", str(bundle), *options, "--state", f"/var/lib/{arguments.name}"]
-    npu = any(name.endswith(".rknn") for model in models for name in model.bundle.members)
+    kinds = {e["kind"] for model in models for e in artifacts_of(model.bundle, None).values()}
+    runs = [facts for facts in known_facts().values() if facts and facts.artifact in kinds]
+    devices = [device for facts in runs for device in facts.devices]
     home = any(str(path).startswith(("/home/", "/root/")) for path in (command[0], bundle))
-    print(unit(command, arguments.name, npu=npu, home=home), end="")
+    print(unit(command, arguments.name, devices=devices, home=home), end="")
     return 0

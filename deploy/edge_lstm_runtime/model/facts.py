@@ -140,10 +140,12 @@ def _check_artifact(name: str, entry: Any, members: Mapping[str, bytes]) -> None
     if not isinstance(io, Mapping):
         raise BundleError(f"the manifest's entry for the artifact {name!r} lacks recipe.io")
     steps = io.get("steps", 1)
+    beside = entry.get("beside", [])
     good = {
         "target": isinstance(entry.get("target"), str),
         "tolerance": _is_tolerance(entry.get("tolerance")),
         "test_split": _is_verdict(entry),
+        "beside": isinstance(beside, list) and all(name in members for name in beside),
         "recipe.io.form": isinstance(io.get("form"), str),
         "recipe.io.steps": type(steps) is int and steps >= 1,
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Of NPUs (docs/board.md): Rockchip's driver is reached by /dev/dri, older ones by /dev/rknpu.
-DEVICES = ("char-drm", "/dev/rknpu")
 UNIT = """\
 [Unit]
 Description=edge-lstm: answers to samples
@@ -59,14 +57,14 @@ WantedBy=multi-user.target
 NO_DEVICES = "PrivateDevices=yes\nDevicePolicy=closed\nPrivateUsers=yes\nMemoryDenyWriteExecute=yes"
 
 
-def unit(command: Sequence[str], name: str, *, npu: bool, home: bool) -> str:
-    """command: with its arguments. name: of the service. npu: whether it may use the NPU.
+def unit(command: Sequence[str], name: str, *, devices: Sequence[str], home: bool) -> str:
+    """command: with its arguments. name: of the service. devices: those that it may use.
 
     home: whether the command or the bundle is in a home folder, which it may then read.
     """
     rights = NO_DEVICES
-    if npu:
-        allowed = "\n".join(f"DeviceAllow={device} rw" for device in DEVICES)
+    if devices:
+        allowed = "\n".join(f"DeviceAllow={device} rw" for device in devices)
         rights = f"DevicePolicy=closed\n{allowed}\nSupplementaryGroups=video render"
     return UNIT.format(
         command=" ".join(map(quoted, command)),

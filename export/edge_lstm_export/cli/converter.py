@@ -1,12 +1,15 @@
-"""Show, make or remove the environment of the vendor's converter."""
+"""Show, make or remove the environment of a vendor's converter."""
 
 from __future__ import annotations
 
 import argparse
 
-from edge_lstm_runtime import ConversionError
+from edge_lstm_runtime import ConfigError, ConversionError
 
-from ..npu.rknn import environment
+from ..npu.targets import DEFAULT, vendor_of
+from ..npu.vendor import VENDORS, Vendor, vendor, vendors
+from ..npu.worker import making
+from ..npu.worker.environment import Environment
 from ._shared import say
 
 GOES_ON = True  # the work is more than its output
@@ -14,7 +17,7 @@ GOES_ON = True  # the work is more than its output
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The environment that holds the vendor's converter, rknn-toolkit2: "
+        "The environment that holds the converter of an NPU's vendor, such as rknn-toolkit2: "
         "show it, make it before it is needed, or remove it.\n"
         "An export makes it on first use, and again when it finds it damaged; "
         "once made it needs no network."
@@ -35,35 +38,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="status",
         help="what to do (default: %(default)s)",
     )
+    parser.add_argument(
+        "--vendor",
+        metavar="NAME",
+        help=f"whose converter (default: that of {DEFAULT}); one of {', '.join(VENDORS.names())}",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
-    if reason := environment.unsupported_reason():
+    of = vendor_of(DEFAULT) if arguments.vendor is None else vendor(arguments.vendor)
+    if reason := of.unsupported_reason():
         raise ConversionError(f"there is no converter here: {reason}")
+    environment = _environment(of)
     if arguments.action == "make":
-        environment.python(say)
+        making.interpreter(environment, say)
     elif arguments.action == "remove":
-        removed = environment.remove(say)
+        removed = making.remove(environment, say)
         print(
             "\n".join(f"removed {path}" for path in removed)
-            or f"nothing to remove: {environment.location()} is not there"
+            or f"nothing to remove: {environment.home} is not there"
         )
         return 0
     found = environment.state()
+    option = environment.option
     print(f"folder         {found.home}")
     if found.damage is None:
         print("state          ready")
     elif found.damage:
         print(f"state          damaged: {found.damage}; the next export makes it again")
     else:
-        print("state          not made; the first export makes it, or `edge-lstm converter make`")
+        make = f"`edge-lstm converter make{option}`"
+        print(f"state          not made; the first export makes it, or {make}")
     if found.bytes:
         print(f"size           {found.bytes / 1e9:.2f} GB")
-    if found.toolkit:
-        print(f"python         {found.python}\nrknn-toolkit2  {found.toolkit}")
+    if found.tool:
+        print(f"python         {found.python}\n{environment.tool:<15}{found.tool}")
     for other in environment.others():
         print(
             f"not in use     {other} "
-            "(of another version; `edge-lstm converter remove` removes it too)"
+            f"(of another version; `edge-lstm converter remove{option}` removes it too)"
         )
     return 0
+
+
+def _environment(of: Vendor) -> Environment:
+    if of.environment is None:
+        others = ", ".join(one.name for one in vendors() if one.environment is not None)
+        raise ConfigError(f"the converter of {of.name!r} has no environment; those of: {others}")
+    return of.environment

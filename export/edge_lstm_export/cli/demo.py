@@ -20,8 +20,8 @@ from edge_lstm_runtime import ConfigError, describe, load
 from edge_lstm_runtime.files import atomic_write, check_folder_writable
 from edge_lstm_runtime.model.measured import Measured
 
-from ..measure.keys import NUMPY, simulated
-from ..npu.rknn.batch import Batch
+from ..measure.keys import NUMPY
+from ..npu.worker.batch import Batch
 from ._shared import say
 from .export import summary
 
@@ -71,7 +71,7 @@ def demo(out: Path, say: Callable[[str], None]) -> int:
         with model.session(key.backend, artifact=key.member) as session:
             return np.stack([session.step(x) for x in recording.x])
 
-    ways = (NUMPY, *map(simulated, work.artifacts))
+    ways = (NUMPY, *(artifact.simulated for artifact in work.artifacts.values()))
     truth = model.spec.answer.classes[recording.label or 0]
     for name, stream in zip(ways, Batch().side_by_side(streamed, ways), strict=True):
         print(

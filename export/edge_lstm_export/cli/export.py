@@ -12,10 +12,12 @@ from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
 
-from ..asked import SIM_STEPS, check_c, check_paths, check_samples, named_model, wanted
+from ..asked import check_c, check_paths, check_samples, named_model, wanted
 from ..c.names import DEFAULT
 from ..c.samples import KINDS, Samples
 from ..c.style import CStyle
+from ..npu import SIM_STEPS
+from ..npu.targets import DEFAULT as TARGET
 from ._shared import C, add_named, check_target, say
 
 if TYPE_CHECKING:
@@ -68,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         action="append",
         metavar="NAME",
-        help="an NPU of `edge-lstm targets`, may be repeated (default: rk3588); or `c`, alone, for "
-        "C source",
+        help=f"an NPU of `edge-lstm targets`, may be repeated (default: {TARGET}); or `c`, alone, "
+        "for C source",
     )
     parser.add_argument(
         "--scheme",
@@ -169,7 +171,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.scheme
         else None
     )
-    targets = arguments.target or ("rk3588",)
+    targets = arguments.target or (TARGET,)
     sim_steps = SIM_STEPS if arguments.sim_steps is None else arguments.sim_steps
     formats = wanted(targets, schemes, arguments.chunk, sim_steps, imported=from_bundle)
     run = arguments.run

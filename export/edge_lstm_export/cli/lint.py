@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge_lstm_runtime import ConfigError, kinds
-from edge_lstm_runtime.model.bundle import Bundle, read_bundle
-from edge_lstm_runtime.model.step_graph import StepGraph
+from edge_lstm_runtime.model.bundle import read_bundle
 
-from ..importers.edge import step_of
-from ..npu.rknn.lint import RULES, lint
+from ..graphs.checked import checked
+from ..npu.finding import Finding
+from ..npu.targets import vendor_of
+from ..npu.vendor import Vendor, vendors
 
 if TYPE_CHECKING:
     import onnx
@@ -44,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.rules:
-        for name, rule in RULES.items():
-            print(
-                f"{name} ({rule.level})\n"
-                + textwrap.fill(rule.doc, 118, initial_indent="  ", subsequent_indent="  ")
-            )
+        _list_rules()
         return 0
     for option, value in (
         ("a graph", arguments.graph),
@@ -61,37 +57,32 @@ def main(arguments: argparse.Namespace) -> int:
                 "edge-lstm lint model.onnx --target rk3588 --scheme w8a8"
             )
     failed = 0
-    graphs = _graphs(arguments.graph)
-    for name, graph in graphs.items():
-        findings = lint(graph, arguments.target, arguments.scheme)
+    vendor = vendor_of(arguments.target)
+    found = _findings(vendor, arguments.graph, arguments.target, arguments.scheme)
+    for name, findings in found.items():
         failed += any(f.level == "error" for f in findings)
-        prefix = f"{name}: " if len(graphs) > 1 else ""
+        prefix = f"{name}: " if len(found) > 1 else ""
         print("\n".join(f"{prefix}{finding}" for finding in findings) or f"{prefix}no findings")
     return 1 if failed else 0
 
 
-def _graphs(path: Path) -> dict[str, onnx.ModelProto]:
-    """The graph of an ONNX file, or those that a bundle's converted models are made from."""
-    if path.suffix != ".edge":
-        return {str(path): _from_file(path)}
-    bundle = read_bundle(path)
-    if isinstance(bundle.spec.network, StepGraph):
-        return {"the form for an NPU": _form_of_step(bundle)}
-    names = dict.fromkeys(
-        entry.get("graph", "cell.onnx") for entry in bundle.manifest.get("artifacts", {}).values()
-    )
-    # A bidirectional model has no cell.
-    streamed = "cell.onnx" if "cell.onnx" in bundle.members else "model.onnx"
-    return {name: _checked(name, bundle.member(name)) for name in names or (streamed,)}
+def _list_rules() -> None:
+    with_rules = [vendor for vendor in vendors() if vendor.rules()]
+    for vendor in with_rules:
+        if len(with_rules) > 1:
+            print(f"--- {vendor.title} ---")
+        for name, rule in vendor.rules().items():
+            told = textwrap.fill(rule.doc, 118, initial_indent="  ", subsequent_indent="  ")
+            print(f"{name} ({rule.level})\n{told}")
 
 
-def _form_of_step(bundle: Bundle) -> onnx.ModelProto:
-    """What an export converts of an opaque step graph."""
-    from ..graphs.step_npu import four_d
-
-    step = step_of(bundle)
-    rows = bundle.golden[0].astype(np.float32)
-    return four_d(bundle.spec, step.model, rows).graph
+def _findings(
+    vendor: Vendor, path: Path, target: str, scheme: str
+) -> Mapping[str, Sequence[Finding]]:
+    """Of an ONNX file, or of what an export converts of a bundle, by name."""
+    if path.suffix == ".edge":
+        return vendor.lint_bundle(read_bundle(path), target, scheme)
+    return {str(path): vendor.lint(_from_file(path), target, scheme)}
 
 
 def _from_file(path: Path) -> onnx.ModelProto:
@@ -108,23 +99,9 @@ def _from_file(path: Path) -> onnx.ModelProto:
         content = path.read_bytes()
     except OSError as e:
         raise ConfigError(f"can't read {path}: {e.strerror or e}") from e
-    graph = _checked(str(path), content, path)
+    graph = checked(str(path), content, path)
     for tensor in graph.graph.initializer:
         if len(tensor.raw_data) > LARGE:
             tensor.ClearField("raw_data")
             tensor.data_location = type(tensor).EXTERNAL
-    return graph
-
-
-def _checked(name: str, content: bytes, path: Path | None = None) -> onnx.ModelProto:
-    """path: where it is from. External data is beside it."""
-    import onnx
-
-    try:
-        graph = onnx.load_model_from_string(content)
-        # By its path, the checker finds external data, and refuses what is outside of the folder.
-        onnx.checker.check_model(str(path) if path else graph)
-    except Exception as e:  # the parser and the checker may raise almost any
-        reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
-        raise ConfigError(f"{name} is not a valid ONNX graph: {reason}") from e
     return graph

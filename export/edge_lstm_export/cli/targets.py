@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
-from ..npu.targets import Target, known, limits, schemes, source, targets
-from ._shared import C, check_target
+from ..npu.target import Target
+from ..npu.targets import known, vendor_of
+from ..npu.vendor import Vendor, broken, vendors
+from ._shared import C, check_target, say
+
+_OF_C = {  # by the titles of columns
+    "target": C,
+    "schemes": "float32, int8",
+    "Python there": "not needed",
+    "boards": "no NPU: any CPU, any microcontroller",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,36 +39,43 @@ def main(arguments: argparse.Namespace) -> int:
         check_target(arguments.name)
         print(_one_target(known(arguments.name)))
         return 0
-    print(
-        f"{'target':<10}{'cores':<7}{'schemes':<21}{'LSTM operator':<16}{'Python there':<14}boards"
-    )
-    for t in targets().values():
-        print(
-            f"{t.name:<10}{t.cores or '?':<7}{', '.join(t.schemes):<21}{t.lstm:<16}"
-            f"{t.python:<14}{t.boards or '?'}"
-        )
-    print(
-        f"{C:<10}{'-':<7}{'float32, int8':<21}{'-':<16}{'not needed':<14}"
-        "no NPU: any CPU, any microcontroller"
-    )
-    print(
-        "\nPython there: rknn-toolkit-lite2 runs on its boards. "
-        "observed: by the converter, not from the manual. ?: unknown."
-    )
+    _print_all()
     return 0
+
+
+def _print_all() -> None:
+    """A table for each vendor, the sentence under it, and last the C source."""
+    listed = vendors()
+    alone = len(listed) == 1
+    for vendor in listed:
+        rows = [list(target.cells()) for target in vendor.targets().values()]
+        _print_table(vendor.columns, [*rows, *([_c(vendor.columns)] if alone else [])])
+        legend = vendor.legend if alone else f"{vendor.title}. {vendor.legend}".rstrip() + "\n"
+        print(f"\n{legend}")
+    if not alone:
+        _print_table(Vendor.columns, [_c(Vendor.columns)])
+    for reason in broken():
+        say(reason)
+
+
+def _print_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> None:
+    for cells in ([title for title, _ in columns], *rows):
+        padded = (f"{cell:<{width}}" for cell, (_, width) in zip(cells, columns, strict=True))
+        print("".join(padded).rstrip())
+
+
+def _c(columns: Sequence[tuple[str, int]]) -> list[str]:
+    """The row of the C source in a table with these columns."""
+    return [_OF_C.get(title, "-") for title, _ in columns]
 
 
 def _one_target(t: Target) -> str:
     """All facts of the table on a target, each with its sources, then the documents."""
-    formats = f" ({', '.join(t.lstm_formats)})" if t.lstm_formats else ""
-    manual = {True: f"listed{formats}", False: "not listed", None: "unknown"}[t.lstm_manual]
-    meanings = schemes()
+    table = vendor_of(t.name).table
     rows = [
-        ("generation", "generation", str(t.generation or "unknown")),
-        ("cores", "cores", str(t.cores or "unknown")),
-        ("TOPS", "tops", f"{t.tops:g}" if t.tops else "unknown"),
+        *t.hardware(),
         *(
-            ("scheme" if n else "schemes", "" if n else "schemes", f"{s}: {meanings[s]}")
+            ("scheme" if n else "schemes", "" if n else "schemes", f"{s}: {table.schemes[s]}")
             for n, s in enumerate(t.schemes)
         ),
         (
@@ -68,50 +85,11 @@ def _one_target(t: Target) -> str:
             "(streamed on the simulator in this project's tests)",
         ),
         *(("not offered", "", f"{s}: {reason}") for s, reason in t.refused.items()),
-        (
-            "LSTM operator",
-            "lstm",
-            f"in the manual: {manual}; by the converter: on the {'NPU' if t.lstm_npu else 'CPU'}",
-        ),
-        *(("", "", f"stored as float16 in {s}") for s in t.lstm_float16),
-        ("Python", "python", f"{t.python} (rknn-toolkit-lite2 on its boards)"),
-        ("library", "runtime", t.runtime or "unknown"),
-        ("boards", "boards", t.boards or "unknown"),
-    ]
-    if t.reshape:
-        rows.append(
-            (
-                "alignment",
-                "reshape",
-                ", ".join(f"{n} in {s}" for s, n in t.reshape.items())
-                + " (of a size where four dimensions end)",
-            )
-        )
-    limit = limits()
-    rows += [
-        (
-            "limits",
-            "",
-            "of the LSTM operator, the same in every chapter that lists it  [operators]",
-        ),
-        (
-            "",
-            "",
-            f"batch 1 or a multiple of {limit.batch_multiple}; "
-            f"steps, batch, inputs and hidden up to {limit.size}",
-        ),
-        (
-            "",
-            "",
-            f"advised: hidden a multiple of {limit.hidden_multiple}, "
-            f"steps of {limit.steps_multiple}",
-        ),
+        *t.details(),
     ]
     lines = [t.name]
     for label, fact, text in rows:
         keys = ", ".join(key.partition(":")[0] for key in t.sources.get(fact, ()))
         lines.append(f"  {label:<15}{text}" + (f"  [{keys}]" if keys else ""))
-    used = dict.fromkeys(key for keys in t.sources.values() for key in keys)
-    if not any(key.startswith("operators") for key in used):
-        used["operators"] = None
-    return "\n".join([*lines, "sources", *(f"  {key:<18}{source(key)}" for key in used)])
+    used = dict.fromkeys((*(key for keys in t.sources.values() for key in keys), *t.cited()))
+    return "\n".join([*lines, "sources", *(f"  {key:<18}{table.source(key)}" for key in used)])

@@ -17,7 +17,6 @@ from edge_lstm_runtime.layers import FEATURES
 from edge_lstm_runtime.layers.dense import Dense
 
 from ..layers import ACTIVATIONS
-from ..npu.targets import known
 from ..quantize.npu_int8 import Product
 from . import bundle
 from .builder import Graph
@@ -172,12 +171,3 @@ def _padded(array: NDArray[np.float32], axis: int, blocks: int, more: int) -> ND
 
 
 FORMS: dict[str, Callable[..., Form]] = {"packed": packed, "cell": cell, "fused": fused}
-
-
-def candidates(target: str, scheme: str) -> tuple[str, ...]:
-    """The forms that are tried, best first if they measure alike.
-
-    `packed` is for w8a8 alone, on NPUs that have float16 as well.
-    """
-    both = scheme == "w8a8" and "fp16" in known(target).schemes
-    return ("packed", "cell", "fused") if both else ("cell", "fused")

@@ -13,8 +13,3 @@ NATIVE_FP16 = Measured("native-fp16")
 def onnx(member: str) -> Measured:
     """ONNX Runtime on a graph of the bundle."""
     return Measured("onnx", member)
-
-
-def simulated(member: str) -> Measured:
-    """A converted model on its converter's simulator."""
-    return Measured("rknn-sim", member)

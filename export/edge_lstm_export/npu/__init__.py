@@ -1,1 +1,3 @@
 """NPU vendors and their targets."""
+
+SIM_STEPS = 20_000  # more than any recipe's test split has; a minute of the simulator

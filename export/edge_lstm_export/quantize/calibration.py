@@ -17,6 +17,7 @@ T = TypeVar("T")
 SAMPLES = 8192
 POOL = 100_000  # training steps that are looked at
 SEQUENCES = 64  # of a bidirectional model
+DATASET = 256  # samples that a converter is given
 
 
 def sequences(
@@ -102,3 +103,11 @@ def _states(
             found.append({"x": row, **backend.state})
         backend.step(row)
     return {name: np.stack([sample[name] for sample in found]) for name in found[0]}
+
+
+def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """The part of the calibration set that a bundle has and a converter is given, evenly drawn. It
+    is enough, because a converter needs only ranges."""
+    count = len(calibration["x"])
+    chosen = np.unique(np.linspace(0, count - 1, min(DATASET, count)).astype(int))
+    return {name: array[chosen] for name, array in calibration.items()}

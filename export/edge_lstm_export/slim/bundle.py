@@ -100,7 +100,9 @@ def _members(bundle: Bundle, keep: Collection[str]) -> list[str]:
     for name in keep:
         wanted |= {*MEMBERS.get(name, ())}
     entries = artifacts_of(bundle, None).items()
-    wanted |= {member for member, entry in entries if entry["target"] in keep}
+    for member, entry in entries:
+        if entry["target"] in keep:
+            wanted |= {member, *entry.get("beside", ())}
     return sorted(wanted & {*bundle.members})
 
 

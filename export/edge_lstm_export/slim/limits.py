@@ -21,7 +21,7 @@ from edge_lstm_runtime.verify.golden import Samples, golden_features, run_sequen
 
 from ..importers.edge import step_of
 from ..measure import tolerances
-from ..npu.rknn import environment
+from ..npu.vendor import vendors
 
 Limits = dict[str | None, Tolerance]  # of a member; None: of float32
 Say = Callable[[str], None]
@@ -61,7 +61,7 @@ def measured(
     for member, entry in artifacts_of(bundle, None).items():
         if member not in kept:
             continue
-        if not _simulator_ready():
+        if not _simulator_ready(entry["kind"]):
             if generated:
                 raise ConversionError(
                     f"{member} can't be measured with generated samples, because the vendor's "
@@ -159,6 +159,6 @@ def _simulator(kind: str) -> str:
     )
 
 
-def _simulator_ready() -> bool:
+def _simulator_ready(kind: str) -> bool:
     """Making the converter's environment takes minutes, for a check that the export has made."""
-    return environment.unsupported_reason() is None and environment.state().damage is None
+    return any(vendor.is_ready() for vendor in vendors() if vendor.kind == kind)

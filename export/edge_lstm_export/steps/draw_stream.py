@@ -20,6 +20,7 @@ from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
 
 from ..asked import CHUNKS
+from ..npu.targets import by_vendor
 from ..work import Float64, Work
 
 STEPS = 1000
@@ -81,8 +82,9 @@ def _with_length(work: Work, found: list[int]) -> Work:
         )
     else:
         return dataclasses.replace(work, chunk=steps)
+    models = " or ".join(vendor.models for vendor, _ in by_vendor(work.schemes))
     note = (
-        f"no RKNN model for {' and '.join(work.schemes)} was made: {why}; "
+        f"no {models} model for {' and '.join(work.schemes)} was made: {why}; "
         "choose a length by --chunk. NumPy and ONNX Runtime take any."
     )
     work.say(f"  {note}")

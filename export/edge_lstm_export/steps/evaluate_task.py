@@ -31,7 +31,6 @@ from ..measure.judgement import Change, Pass, Recording, judge, measure, why_wro
 from ..measure.passes import NEVER_RESET, RESET, Streamed, number_of_passes, stream_test
 from ..measure.progress import Progress
 from ..measure.same import differs_from_training
-from ..npu.rknn.sim import simulated
 from ..work import Work
 from .quantize_native import WHERE as ON_CPU
 from .quantize_native import native_backend
@@ -126,9 +125,9 @@ def _candidates(work: Work, everything: Drawn) -> list[Candidate]:
     if work.artifacts and not drawn.extent.whole:
         work.say(f"  the simulator streams {drawn.extent.words()}; --sim-steps sets the limit")
     for member, artifact in work.artifacts.items():
-        backend = simulated(artifact.converter, work.weights)
+        backend = artifact.converter.backend(work.weights)
         steps = artifact.form.steps
-        name = keys.simulated(member)
+        name = artifact.simulated
         advice = instead(work, artifact)
         scheme = artifact.scheme
         found.append(Candidate(name, member, scheme, backend, steps, SIMULATED, advice, drawn))

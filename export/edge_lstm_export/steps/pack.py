@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +12,8 @@ from edge_lstm_runtime.model.measured import Measured, write_measured
 from edge_lstm_runtime.model.npz import write_npz
 
 from ..measure import keys
-from ..npu.rknn.conversion import dataset
+from ..npu.targets import vendor_of
+from ..quantize.calibration import dataset
 from ..work import GRAPHS, Work
 
 PACKAGES = ("edge-lstm", "numpy", "torch", "onnx", "onnxsim", "onnxruntime")
@@ -40,35 +40,26 @@ def call(work: Work) -> Work:
         facts["model"] = dict(work.model)
     if work.step is not None:
         facts["reference"] = work.step.words
-    artifacts = {}
+    artifacts: dict[str, dict[str, Any]] = {}
     versions = {name: version(name) for name in PACKAGES}
     for member, artifact in work.artifacts.items():
-        converter = artifact.converter
-        made_from = GRAPHS["cell"]
-        if artifact.form.name != "cell" or made_from not in members:
-            made_from = f"npu-{artifact.form.label}.onnx"
-            members[made_from] = artifact.form.graph.SerializeToString(deterministic=True)
-        members[member] = converter.rknn
+        vendor = vendor_of(artifact.target)
+        packed = vendor.pack(work, artifact, members)
+        members |= {**packed.members, **packed.beside, member: packed.model}
+        versions |= packed.versions
         artifacts[member] = {
-            "kind": "rknn",
+            "kind": vendor.kind,
             "target": artifact.target,
             "scheme": artifact.scheme,
             "form": artifact.form.name,
-            "graph": made_from,
-            "recipe": artifact.form.recipe,
-            **_promised(work, keys.simulated(member)),
-            "operators": converter.operators,
-            "memory_kb": converter.memory_kb,
+            **packed.facts,
+            **_promised(work, artifact.simulated),
             "candidates": [candidate.to_dict() for candidate in work.candidates[member]],
-            **(
-                {"inspection": dataclasses.asdict(work.inspections[member])}
-                if member in work.inspections
-                else {}
-            ),
         }
-        if match := re.search(r"librknnc version: ([0-9.]+) \((\w+)", converter.log()):
-            artifacts[member]["compiler"] = match[1]
-            versions["rknn-toolkit2 compiler"] = f"{match[1]} ({match[2]})"
+        if packed.beside:
+            artifacts[member]["beside"] = sorted(packed.beside)
+        if member in work.inspections:
+            artifacts[member]["inspection"] = dataclasses.asdict(work.inspections[member])
     bundle = write_bundle(
         work.out,
         work.spec,

@@ -10,13 +10,12 @@ import dataclasses
 
 from edge_lstm_runtime import compare
 
-from ..measure import keys, tolerances
+from ..measure import tolerances
 from ..measure.judgement import why_wrong
-from ..npu.targets import known
+from ..npu.targets import known, vendor_of
 from ..work import Accuracy, Artifact, Work
 
 WHERE = "on the converter's simulator"
-SOURCE = "simulator of rknn-toolkit2, not a board"
 
 
 def call(work: Work) -> Work:
@@ -29,8 +28,8 @@ def call(work: Work) -> Work:
             work = work.leave_out(member, f"{why}; {instead(work, artifact)}")
             continue
         tolerance = tolerances.fewer_bits(scheme, outputs, work.reference, WHERE)
-        made = Accuracy(outputs, comparison, tolerance, SOURCE)
-        accuracy = {**work.accuracy, keys.simulated(member): made}
+        made = Accuracy(outputs, comparison, tolerance, vendor_of(artifact.target).source)
+        accuracy = {**work.accuracy, artifact.simulated: made}
         work = dataclasses.replace(work, accuracy=accuracy)
     return work
 

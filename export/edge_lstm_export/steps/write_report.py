@@ -18,12 +18,12 @@ from edge_lstm_runtime.model.measured import Measured
 
 from ..measure.estimate import estimates
 from ..measure.speed import machine
-from ..quantize.worst_stage import worst_stage
+from ..npu.targets import by_vendor, vendor_of
 from ..report import page
 from ..report.glossary import words_on
-from ..report.plots import plot_errors, plot_inspection, plot_ranges, plot_stream
+from ..report.plots import plot_errors, plot_inspection, plot_stream
 from ..work import Inspection, Work
-from .inspect_rknn import TRACED_STEPS
+from .inspect import TRACED_STEPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +60,9 @@ def call(work: Work) -> Work:
         machine=machine(),
         detail=task_of(work.spec).detail(work.metrics[work.base]),
         figures={name: page.picture(*drawn) for name, drawn in _figures(work).items()},
+        of_vendors=_of_vendors(work),
+        # The titles of the cycles in the tables of operators.
+        cycles={member: vendor_of(a.target).cycles for member, a in work.artifacts.items()},
         inspected={
             name: page.picture(_inspected(i), plot_inspection(i))
             for name, i in work.inspections.items()
@@ -208,11 +211,12 @@ def _figures(work: Work) -> dict[str, tuple[str, Figure]]:
         "The golden stream: the network's outputs, before scaling to units",
         plot_stream(outputs, shown, work.reference, work.spec.answer.names),
     )
-    if work.ranges:
-        rule = work.ranges.rule
-        caption = (
-            "Error of the int8 cell by the rule for the ranges of its sums, emulated over "
-            f"validation and training data. {worst_stage(work.spec, work.ranges)}. Taken: {rule}"
-        )
-        figures["ranges"] = (caption, plot_ranges(work.ranges.errors, rule))
     return figures
+
+
+def _of_vendors(work: Work) -> dict[str, page.Picture]:
+    """Title -> picture."""
+    drawn: dict[str, page.Picture] = {}
+    for vendor, _ in by_vendor(work.schemes):
+        drawn |= {title: page.picture(*one) for title, one in vendor.figures(work).items()}
+    return drawn

@@ -9,9 +9,10 @@ import pytest
 from edge_lstm.emulate.npu_ranges import on_grid
 from edge_lstm_export import targets
 from edge_lstm_export.graphs.form import traced_outputs
-from edge_lstm_export.graphs.npu import FORMS, candidates, fused
+from edge_lstm_export.graphs.npu import FORMS, fused
+from edge_lstm_export.npu.rknn.convert import candidates
+from edge_lstm_export.npu.rknn.trace import reference_trace
 from edge_lstm_export.quantize import npu_int8
-from edge_lstm_export.steps.inspect_rknn import reference_trace
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.backends.rknn.packing import PINS, Packing
 from helpers.calibration import calibration_for

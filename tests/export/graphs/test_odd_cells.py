@@ -16,7 +16,7 @@ from edge_lstm_export.graphs import bundle
 from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.graphs.packed import packed
 from edge_lstm_export.graphs.probe import activations
-from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.rknn.converter import Converter
 from edge_lstm_export.quantize import cpu_int8
 from edge_lstm_runtime.backends.native_int8 import read_int8
 from edge_lstm_runtime.backends.onnx import onnx_backend

@@ -16,7 +16,7 @@ import edge_lstm_runtime as rt
 from edge_lstm_export import export_run, from_torch, import_net
 from edge_lstm_export.asked import wanted
 from edge_lstm_export.c.export import export_c
-from edge_lstm_export.steps import inspect_rknn
+from edge_lstm_export.steps import inspect
 from helpers import stand_in
 from helpers.commands import here
 from helpers.converter import NEEDS_CONVERTER
@@ -111,7 +111,7 @@ def test_no_message_advises_to_train(
         noise = np.random.default_rng(0).normal(size=rows.shape)
         return (rows + 1.7 * noise).astype(np.float32)
 
-    monkeypatch.setattr(inspect_rknn, "DRIFT_STEPS", 1000)
+    monkeypatch.setattr(inspect, "DRIFT_STEPS", 1000)
     net = from_torch(two_layers(), torch.zeros(1, 20, 1), samples=XS)
     told = []
     cases = (
@@ -224,7 +224,7 @@ def test_int8_of_heavy_tailed_inputs_on_the_simulator(
             found: torch.Tensor = self.head(self.lstm(x)[0])
             return found
 
-    monkeypatch.setattr(inspect_rknn, "DRIFT_STEPS", 1000)
+    monkeypatch.setattr(inspect, "DRIFT_STEPS", 1000)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     xs = np.abs(rng.standard_t(2, size=(900, 8))) * np.logspace(-2, 0.5, 8)

@@ -12,15 +12,15 @@ import pytest
 
 from edge_lstm import Run, Sequence, evaluate
 from edge_lstm_export import export_run
-from edge_lstm_export.asked import SIM_STEPS
 from edge_lstm_export.cli.export import summary
 from edge_lstm_export.measure.draw import draw
-from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.measure.passes import BLOCK, stream_test
 from edge_lstm_export.measure.progress import Progress
+from edge_lstm_export.npu import SIM_STEPS
 from edge_lstm_runtime import ConfigError, Reference, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from helpers import stand_in
+from helpers.simulated import simulated
 
 
 def recordings(lengths: list[int], labels: str = "") -> list[Sequence]:

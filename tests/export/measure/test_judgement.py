@@ -24,8 +24,9 @@ from edge_lstm_export.measure.judgement import (
     measure,
     why_wrong,
 )
-from edge_lstm_export.measure.keys import simulated
-from edge_lstm_export.steps import calibrate, convert_rknn, draw_stream, evaluate_task, simulate
+from edge_lstm_export.npu.rknn import convert as rknn_convert
+from edge_lstm_export.npu.rknn.prepare import ranges
+from edge_lstm_export.steps import calibrate, convert, draw_stream, evaluate_task, simulate
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import Comparison, Reference, check_backend, load
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
@@ -33,6 +34,7 @@ from edge_lstm_runtime.model.bundle import read_bundle
 from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.check import check_opened
 from helpers import stand_in
+from helpers.simulated import simulated
 
 W8A8 = "rk3588-w8a8.rknn"
 SPLIT = "over the whole test split (40 recordings, 4,000 steps)"
@@ -258,7 +260,7 @@ def clipped(trained, tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         stand_in.install(monkeypatch, w8a8=lambda rows: np.clip(rows, low, high))
         # The form that is exact but for that.
-        monkeypatch.setattr(convert_rknn, "candidates", lambda *_: ("cell",))
+        monkeypatch.setattr(rknn_convert, "candidates", lambda *_: ("cell",))
         work = export_run(trained, out, schemes=("fp16", "w8a8"), say=said.append)
     return work, said, (low, high)
 
@@ -322,7 +324,7 @@ def test_an_error_that_the_golden_samples_do_not_show_decides(trained, clipped):
     html = work.out.with_suffix(".html").read_text().replace("&#39;", "'")
     assert html.count(sentence) == 2, "with the others in fewer bits, and with the model"
     shown = re.findall(r"<figcaption>(.*?)</figcaption>", html)
-    assert any(caption.endswith(f"Taken: {work.ranges.rule}") for caption in shown)
+    assert any(caption.endswith(f"Taken: {ranges(work).rule}") for caption in shown)
     assert manifest["artifacts"]["rk3588-fp16.rknn"]["test_split"]["verdict"] == "good"
 
 
@@ -421,7 +423,7 @@ def test_a_model_that_answers_no_recording_is_judged_by_the_golden_samples(both_
         resources=ExitStack(),
         chunk=20,
     )
-    for step in (draw_stream, calibrate, convert_rknn, simulate, evaluate_task):
+    for step in (draw_stream, calibrate, convert, simulate, evaluate_task):
         work = step.call(work)
     judged = work.judgements[simulated("rk3588-fp16-t20.rknn")]
     assert (judged.verdict, dict(judged.passes)) == ("good", {})

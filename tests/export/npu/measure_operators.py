@@ -23,7 +23,9 @@ TESTS = Path(__file__).parents[2]
 for folder in (TESTS, *(TESTS.parent / name for name in ("deploy", "export", "."))):
     sys.path.insert(0, str(folder))
 
-from edge_lstm_export.npu.rknn import environment, lint_operators  # noqa: E402
+from edge_lstm_export.npu.rknn import lint_operators  # noqa: E402
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT  # noqa: E402
+from edge_lstm_export.npu.worker import making  # noqa: E402
 from helpers.operator_graphs import GRAPHS  # noqa: E402
 from helpers.operator_results import measured_outcome, said  # noqa: E402
 from helpers.operator_rows import document_rows  # noqa: E402
@@ -72,7 +74,7 @@ def measure(results: Path, pairs: list[str]) -> None:
             lines.append(f"{graph} {pair}\n")
         script = Path(__file__).with_name("convert_many.py")
         process = subprocess.Popen(
-            [environment.python(print), str(script)],
+            [making.interpreter(ENVIRONMENT, print), str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from edge_lstm_export.npu.rknn import batch
+from edge_lstm_export.npu.worker import batch
 from edge_lstm_runtime import ConversionError
 
 

@@ -11,11 +11,12 @@ import pytest
 from edge_lstm_export import export_run
 from edge_lstm_export.asked import CHUNKS
 from edge_lstm_export.graphs.npu import fused
-from edge_lstm_export.measure.keys import simulated
+from edge_lstm_export.npu.rknn import VENDOR
+from edge_lstm_export.npu.rknn import convert as rknn_convert
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.steps import convert_rknn, evaluate_task, simulate
-from edge_lstm_export.steps.inspect_rknn import drift_window, drift_windows
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.steps import convert, evaluate_task, simulate
+from edge_lstm_export.steps.inspect import drift_window, drift_windows
 from edge_lstm_runtime import ConfigError, ConversionError, Reference, load
 from edge_lstm_runtime.backends.rknn.board import RknnBackend
 from edge_lstm_runtime.backends.rknn.packing import Packing
@@ -24,6 +25,7 @@ from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
 from helpers.chunks import OrtChunks, T, assert_right
 from helpers.converter import NEEDS_CONVERTER
+from helpers.simulated import simulated
 from helpers.specs import feature_rows
 
 # --- the export ---
@@ -151,6 +153,9 @@ class Simulated:
     def set_state(self, state):
         self._backend.state = state
 
+    on_cpu = 0
+    backend = Converter.backend
+
     def close(self):
         self.closed = True
 
@@ -163,13 +168,13 @@ class OrtShaped(OrtChunks):
 
 @pytest.fixture
 def converted(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(convert_rknn, "Converter", Simulated)
-    monkeypatch.setattr(convert_rknn, "unsupported_reason", lambda: None)
-    monkeypatch.setattr(convert_rknn, "python", lambda _: None)
+    monkeypatch.setattr(rknn_convert, "Converter", Simulated)
+    monkeypatch.setattr(VENDOR, "unsupported_reason", lambda: None)
+    monkeypatch.setattr(VENDOR, "make_ready", lambda _: None)
     xs = feature_rows(trained.spec, 100).astype(np.float64)
     rows = trained.spec.features(xs)
 
-    def convert(chunk, refuses=False, **more):
+    def made(chunk, refuses=False, **more):
         Simulated.refuses = refuses
         work, said = work_for(
             trained,
@@ -179,9 +184,9 @@ def converted(trained, tmp_path, monkeypatch):
             reference=Reference(trained.spec, trained.weights).run(rows),
             **more,
         )
-        return convert_rknn.call(work), said
+        return convert.call(work), said
 
-    return convert
+    return made
 
 
 def test_a_chunk_is_a_further_artifact(converted):

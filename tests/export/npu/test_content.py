@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_lstm_export.npu.rknn.content import digest_of, listed
+from edge_lstm_export.npu.worker.content import digest_of, listed
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
-from edge_lstm_export.measure.keys import simulated
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.process import Converter
+from edge_lstm_export.npu.rknn.converter import Converter
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.slim.bundle import slim_bundle
 from edge_lstm_runtime import ConversionError, Reference, compare, load, write_bundle
@@ -25,6 +24,7 @@ from edge_lstm_runtime.model.measured import read_measured
 from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
 from helpers.converter import NEEDS_CONVERTER
+from helpers.simulated import simulated
 from helpers.specs import feature_rows, least_spec
 
 pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
@@ -196,7 +196,7 @@ def test_a_converter_that_hangs_is_ended(random_model):
         process = converter._child.process
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(ConversionError, match="gave no answer in time"):
-            converter._ask("reset", timeout=0.3)
+            converter.ask("reset", timeout=0.3)
     assert process.returncode == -signal.SIGKILL
 
 

@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from edge_lstm_export import export_run
-from edge_lstm_export.npu.rknn import environment
-from edge_lstm_export.npu.rknn.content import digest_of, listed
+from edge_lstm_export.npu.rknn import convert as rknn_convert
+from edge_lstm_export.npu.rknn import trace
 from edge_lstm_export.npu.rknn.conversion import Conversion
-from edge_lstm_export.npu.rknn.folder import PREFIX
-from edge_lstm_export.steps import convert_rknn, inspect_rknn
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker import making
+from edge_lstm_export.npu.worker.content import digest_of, listed
+from edge_lstm_export.npu.worker.environment import STAMP
+from edge_lstm_export.npu.worker.folder import PREFIX
 from edge_lstm_runtime import ConversionError, read_bundle
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.errors import ConverterDiedError
@@ -55,8 +58,8 @@ def dies(monkeypatch):
                 super().__init__(conversion, **options)
 
         stand_in.install(monkeypatch)
-        for step in (convert_rknn, inspect_rknn):
-            monkeypatch.setattr(step, "Converter", Dying)
+        for module in (rknn_convert, trace):
+            monkeypatch.setattr(module, "Converter", Dying)
         return started
 
     return install
@@ -104,7 +107,7 @@ def test_a_form_that_is_refused_is_no_doubt(monkeypatch, trained, tmp_path):
             super().__init__(conversion, **options)
 
     stand_in.install(monkeypatch)
-    monkeypatch.setattr(convert_rknn, "Converter", Refusing)
+    monkeypatch.setattr(rknn_convert, "Converter", Refusing)
     work = export_run(trained, tmp_path / "a.edge", schemes=("fp16",))
     assert forms(work)["fused"] == "rknn-toolkit2 failed in build"
     assert work.doubts == ()
@@ -166,7 +169,7 @@ def test_killed_on_the_simulator_ends_in_one_line(trained, tmp, tmp_path):
     """The stream's state is lost with the worker, so the export fails."""
 
     def kill(line: str) -> None:
-        if "] RKNN conversion" in line:
+        if "] NPU conversion" in line:
             for worker in processes(f"{tmp}/{PREFIX}"):
                 os.kill(worker, signal.SIGKILL)
 
@@ -221,7 +224,7 @@ def test_interrupted_export_ends_soon(trained, tmp, tmp_path, step):
 
     Not after the conversion, which takes longer than the limit. On an idle machine it is 0.3 s.
     """
-    environment.python(lambda _: None)
+    making.interpreter(ENVIRONMENT, lambda _: None)
     export = subprocess.Popen(
         command("export", trained.path, "-o", tmp_path / "a.edge"),
         env=variables() | {"TMPDIR": str(tmp)},
@@ -268,13 +271,13 @@ def test_interrupted_export_ends_soon(trained, tmp, tmp_path, step):
 def test_a_flipped_bit_in_the_stamp(tmp_path, monkeypatch):
     """It is no other environment, but a damaged one."""
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path))
-    home = environment.location()
+    home = ENVIRONMENT.home
     (home / "bin").mkdir(parents=True)
     (home / "bin/python").symlink_to("/bin/sh")
     stamp = {"files": 1, "bytes": 7, "python": "3.11.7", "rknn-toolkit2": "2.3.2"}
-    stamp |= {"asked": environment._asked(), "content": digest_of(home, listed(home, "-"))}
-    path = home / environment.STAMP
+    stamp |= {"asked": ENVIRONMENT.asked(), "content": digest_of(home, listed(home, "-"))}
+    path = home / STAMP
     path.write_bytes(sealed_json(stamp))
-    whole = environment.state()
-    assert (whole.damage, whole.python, whole.toolkit) == (None, "3.11.7", "2.3.2")
-    assert not silent(path, environment.state, lambda s: s == whole or s.damage is not None)
+    whole = ENVIRONMENT.state()
+    assert (whole.damage, whole.python, whole.tool) == (None, "3.11.7", "2.3.2")
+    assert not silent(path, ENVIRONMENT.state, lambda s: s == whole or s.damage is not None)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_lstm_export.npu.rknn import environment
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker import making
+from edge_lstm_export.npu.worker.environment import Environment
 from edge_lstm_runtime import ConversionError
 from helpers.converter import NEEDS_CONVERTER
 from helpers.faults import without_network
@@ -26,18 +28,18 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     without_network(tmp_path, monkeypatch)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setattr(environment, "_try_out", lambda _: {"python": "-", "rknn-toolkit2": "-"})
+    monkeypatch.setattr(making, "_try_out", lambda *_: {"python": "-", "rknn-toolkit2": "-"})
     return tmp_path / "wheels"
 
 
 def ask_for(monkeypatch: pytest.MonkeyPatch, *digests: str) -> None:
     hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
-    monkeypatch.setattr(environment, "_requirements", lambda: f"edge-lstm-probe==1{hashes}\n")
+    monkeypatch.setattr(Environment, "requirements", lambda _: f"edge-lstm-probe==1{hashes}\n")
 
 
 def make() -> Path:
     """The module of the package, as it was installed."""
-    made = environment.python(lambda _: None).parent.parent
+    made = making.interpreter(ENVIRONMENT, lambda _: None).parent.parent
     (module,) = made.glob(f"lib/python*/site-packages/{PROBE}.py")
     return module
 
@@ -46,14 +48,14 @@ def fails(message: str) -> str:
     with pytest.raises(ConversionError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
-    assert list(environment.location().parent.iterdir()) == [], "something was left"
+    assert list(ENVIRONMENT.home.parent.iterdir()) == [], "something was left"
     return str(caught.value)
 
 
 def test_the_file_that_was_locked_is_taken(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask_for(monkeypatch, "0" * 64, make_wheel(wheels, PROBE, "good = True\n"))
     assert make().read_text() == "good = True\n"
-    assert environment.state().damage is None
+    assert ENVIRONMENT.state().damage is None
 
 
 @pytest.mark.parametrize("lenient", [False, True])
@@ -104,12 +106,12 @@ def test_a_change_after_it_was_made_is_noticed(
     module = make()
     module.unlink()  # it may be a link to the one in uv's cache
     module.write_text("good = None\n")
-    assert environment.state().damage == "the content of its files is not what was installed"
+    assert ENVIRONMENT.state().damage == "the content of its files is not what was installed"
     said: list[str] = []
-    environment.python(said.append)
+    making.interpreter(ENVIRONMENT, said.append)
     assert re.search(r"is damaged \(the content of its files .*; making it again$", said[0])
     assert module.read_text() == "good = True\n"
-    assert environment.state().damage is None
+    assert ENVIRONMENT.state().damage is None
 
 
 def test_other_requirements_are_another_environment(
@@ -118,8 +120,8 @@ def test_other_requirements_are_another_environment(
     """Also if its folder gets the name of the one that they ask for."""
     ask_for(monkeypatch, make_wheel(wheels, PROBE, "good = True\n"))
     make()
-    old = environment.location()
+    old = ENVIRONMENT.home
     ask_for(monkeypatch, "0" * 64, make_wheel(wheels, PROBE, "good = True\n"))
-    assert environment.state().damage == ""
-    old.rename(environment.location())
-    assert environment.state().damage == "the content of its files is not what was installed"
+    assert ENVIRONMENT.state().damage == ""
+    old.rename(ENVIRONMENT.home)
+    assert ENVIRONMENT.state().damage == "the content of its files is not what was installed"

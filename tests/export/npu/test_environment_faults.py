@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_lstm_export.npu.rknn import environment
-from edge_lstm_export.npu.rknn.content import digest_of, listed
-from edge_lstm_export.npu.rknn.indexes import settings_for
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker import making
+from edge_lstm_export.npu.worker.content import digest_of, listed
+from edge_lstm_export.npu.worker.environment import STAMP, Environment
+from edge_lstm_export.npu.worker.indexes import settings_for
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.files import sealed_json, unsealed_json
 from helpers.converter import NEEDS_CONVERTER, convert
@@ -28,13 +30,13 @@ pytestmark = [pytest.mark.slow, NEEDS_CONVERTER, pytest.mark.usefixtures("tmp")]
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the environment, in a cache of its own, without a network to mend it from."""
-    whole = environment.python(lambda _: None).parent.parent
+    whole = making.interpreter(ENVIRONMENT, lambda _: None).parent.parent
     shutil.copytree(
         whole, tmp_path / "cache" / whole.name, symlinks=True, copy_function=link_or_copy
     )
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     without_network(tmp_path, monkeypatch)
-    return environment.location()
+    return ENVIRONMENT.home
 
 
 # --- 1: no network ---
@@ -55,7 +57,7 @@ def test_no_network(trained, tmp_path, monkeypatch, model):
 
 
 def test_offline_once_made(tmp_path, monkeypatch, model):
-    environment.python(lambda _: None)
+    making.interpreter(ENVIRONMENT, lambda _: None)
     without_network(tmp_path, monkeypatch)
     works(model)
 
@@ -80,7 +82,7 @@ def break_the_interpreter(home: Path) -> None:
 
 
 def remove_half(home: Path) -> None:
-    (home / environment.STAMP).unlink()
+    (home / STAMP).unlink()
     shutil.rmtree(home / "lib")
 
 
@@ -93,8 +95,8 @@ def change_a_file(home: Path) -> None:
 
 
 def garble_the_stamp(home: Path) -> None:
-    (home / environment.STAMP).unlink()
-    (home / environment.STAMP).write_text('{"files": ')
+    (home / STAMP).unlink()
+    (home / STAMP).write_text('{"files": ')
 
 
 DAMAGES = [
@@ -135,7 +137,7 @@ def test_damaged_environment_is_made_again(copied, model, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(copied.parent))
     said: list[str] = []
-    environment.python(said.append)
+    making.interpreter(ENVIRONMENT, said.append)
     assert "is damaged" in said[0]
     works(model)
     assert [p.name for p in copied.parent.iterdir()] == [copied.name]
@@ -144,10 +146,10 @@ def test_damaged_environment_is_made_again(copied, model, monkeypatch):
 def test_what_only_an_import_finds_names_the_command_that_mends_it(copied, model):
     """Such as a change of the machine's, under an environment that is as it was installed."""
     change_a_file(copied)
-    stamp = unsealed_json((copied / environment.STAMP).read_bytes())
-    stamp["content"] = digest_of(copied, listed(copied, environment.STAMP))
-    (copied / environment.STAMP).unlink()
-    (copied / environment.STAMP).write_bytes(sealed_json(stamp))
+    stamp = unsealed_json((copied / STAMP).read_bytes())
+    stamp["content"] = digest_of(copied, listed(copied, STAMP))
+    (copied / STAMP).unlink()
+    (copied / STAMP).write_bytes(sealed_json(stamp))
     fails(
         lambda: convert(model),
         r"can't be loaded: SyntaxError: .*seems damaged: `edge-lstm converter remove` removes it",
@@ -160,7 +162,7 @@ def test_what_only_an_import_finds_names_the_command_that_mends_it(copied, model
 
 def test_wrong_python(trained, tmp_path, monkeypatch, model):
     """edge-lstm on Python 3.14, and uv finds no other."""
-    monkeypatch.setattr(environment, "_running", lambda: (3, 14))
+    monkeypatch.setattr(making, "_running", lambda: (3, 14))
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     monkeypatch.setenv("UV_PYTHON_PREFERENCE", "only-managed")
@@ -207,7 +209,7 @@ def test_made_by_two_at_once_and_after_one_was_killed(tmp_path, monkeypatch, mod
     assert sum("making the converter's environment" in text for text in said) == 1, said
     assert any("waiting for it" in text for text in said), said
     assert any("Installed" in text for text in said), said
-    assert [p.name for p in cache.iterdir()] == [environment.location().name]
+    assert [p.name for p in cache.iterdir()] == [ENVIRONMENT.home.name]
     works(model)
     monkeypatch.setenv("UV_OFFLINE", "1")
     remover = command("converter", "remove")
@@ -229,12 +231,12 @@ def test_wheel_folder_is_used(tmp_path, monkeypatch, way):
     else:
         monkeypatch.setenv(way, str(wheels))
     asked = f"edge-lstm-probe==1 --hash=sha256:{digest}\n"
-    monkeypatch.setattr(environment, "_requirements", lambda: asked)
-    monkeypatch.setattr(environment, "_try_out", lambda _: {"python": "-", "rknn-toolkit2": "-"})
-    made = environment.python(lambda _: None).parent.parent
+    monkeypatch.setattr(Environment, "requirements", lambda _: asked)
+    monkeypatch.setattr(making, "_try_out", lambda *_: {"python": "-", "rknn-toolkit2": "-"})
+    made = making.interpreter(ENVIRONMENT, lambda _: None).parent.parent
     assert list(made.glob("lib/python*/site-packages/edge_lstm_probe.py"))
-    assert environment.state().damage is None
-    assert environment.remove(lambda _: None) == [made]
+    assert ENVIRONMENT.state().damage is None
+    assert making.remove(ENVIRONMENT, lambda _: None) == [made]
 
 
 def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
@@ -278,9 +280,9 @@ def test_pips_settings_are_handed_on_and_uvs_own_win(tmp_path, monkeypatch):
 def test_package_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))
     asked = f"edge-lstm-has-no-such-package==1 --hash=sha256:{'0' * 64}\n"
-    monkeypatch.setattr(environment, "_requirements", lambda: asked)
+    monkeypatch.setattr(Environment, "requirements", lambda _: asked)
     fails(
-        lambda: environment.python(lambda _: None),
+        lambda: making.interpreter(ENVIRONMENT, lambda _: None),
         r"`uv pip install` failed .*edge-lstm-has-no-such-package",
     )
     assert not list((tmp_path / "cache").iterdir())
@@ -290,6 +292,6 @@ def test_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "file"))
     fails(
-        lambda: environment.python(lambda _: None),
+        lambda: making.interpreter(ENVIRONMENT, lambda _: None),
         f"can't use the folder .*file.*{os.strerror(errno.EEXIST)}; EDGE_LSTM_CACHE names another",
     )

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from edge_lstm_export.graphs.npu import FORMS
-from edge_lstm_export.npu.rknn import environment, process
-from edge_lstm_export.npu.rknn.folder import PREFIX
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
+from edge_lstm_export.npu.worker import making, process
+from edge_lstm_export.npu.worker.folder import PREFIX
 from edge_lstm_runtime import ConfigError
 from helpers.converter import NEEDS_CONVERTER, convert
 from helpers.faults import export_fails, fails, gone, processes, while_building, works
@@ -122,7 +123,7 @@ def test_hung_while_it_is_given_more_than_a_pipe_holds(model):
         worker = converter._child.process
         os.kill(worker.pid, signal.SIGSTOP)
         fails(
-            lambda: converter._ask("run", np.zeros((100_000, 6)), timeout=0.5),
+            lambda: converter._floats("run", np.zeros((100_000, 6)), 0.5),
             r"gave no answer in time \(0.5 s in run\) and was ended",
         )
         assert worker.returncode == -signal.SIGKILL
@@ -234,7 +235,7 @@ def test_disk_full_while_the_environment_is_made(small_disk, monkeypatch, model)
     disk = small_disk("30m")
     monkeypatch.setenv("EDGE_LSTM_CACHE", str(disk / "cache"))
     fails(
-        lambda: environment.python(lambda _: None),
+        lambda: making.interpreter(ENVIRONMENT, lambda _: None),
         r"can't make the converter's environment.*No space left on device",
     )
     assert not list((disk / "cache").iterdir())

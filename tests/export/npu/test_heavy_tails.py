@@ -13,8 +13,8 @@ import pytest
 
 from edge_lstm import load_config, train
 from edge_lstm_export import export_run
-from edge_lstm_export.measure.keys import simulated
 from helpers.converter import NEEDS_CONVERTER
+from helpers.simulated import simulated
 
 pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
 CHANNELS = 64

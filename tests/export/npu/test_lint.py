@@ -9,7 +9,8 @@ import pytest
 
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.npu.rknn.lint import RULES, lint
-from edge_lstm_export.npu.targets import find, schemes, source, targets
+from edge_lstm_export.npu.rknn.targets import table, targets
+from edge_lstm_export.npu.targets import find
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.bundle import write_bundle
@@ -114,12 +115,12 @@ def test_every_scheme_of_the_converter_is_offered_or_refused_with_a_reason():
         == "rk3588 rk3576 rk3566 rk3568 rk3562 rv1126b rv1103 rv1106 rv1103b rv1106b rk2118"
     )
     for t in targets().values():
-        assert set(t.schemes) | set(t.refused) == set(schemes()), t.name
+        assert set(t.schemes) | set(t.refused) == set(table().schemes), t.name
         assert not set(t.schemes) & set(t.refused), t.name
         assert t.python in ("yes", "no", "unknown")
         for fact, keys in t.sources.items():
             assert keys, (t.name, fact)
-            assert all(source(key) for key in keys)
+            assert all(table().source(key) for key in keys)
         stated = {
             "generation": t.generation,
             "cores": t.cores,

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_lstm_export.npu.rknn import environment
 from edge_lstm_export.npu.rknn.conversion import Conversion
+from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.environment import ENVIRONMENT
 from edge_lstm_export.npu.rknn.lint import RULES, lint
 from edge_lstm_export.npu.rknn.lint_operators import _file, outcome
-from edge_lstm_export.npu.rknn.process import Converter
-from edge_lstm_export.npu.targets import targets
+from edge_lstm_export.npu.rknn.targets import targets
+from edge_lstm_export.npu.worker import making
 from edge_lstm_runtime import ConversionError
 from helpers.converter import NEEDS_CONVERTER
 from helpers.lint_graphs import (
@@ -45,7 +46,7 @@ def convert_all(jobs, folder):
         (folder / f"{n}.onnx").write_bytes(graph.SerializeToString())
         lines.append(f"{folder / f'{n}.onnx'} {target} {scheme}\n")
     script = Path(__file__).with_name("convert_many.py")
-    command = [environment.python(print), str(script)]
+    command = [making.interpreter(ENVIRONMENT, print), str(script)]
     done = subprocess.run(
         command,
         input="".join(lines),

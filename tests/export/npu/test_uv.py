@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_lstm_export.npu.rknn import uv
+from edge_lstm_export.npu.worker import uv
 from edge_lstm_runtime.cli._output import Progress
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are handed on")

@@ -9,11 +9,11 @@ import pytest
 
 from edge_lstm import Run
 from edge_lstm.emulate.npu_ranges import whole_range
+from edge_lstm_export.npu.rknn.prepare import learned
 from edge_lstm_export.quantize import choose_ranges
 from edge_lstm_export.quantize.calibration import calibrate
 from edge_lstm_export.quantize.choose_ranges import choose
 from edge_lstm_export.quantize.npu_int8 import emulate, quantize
-from edge_lstm_export.steps.calibrate import learned
 from edge_lstm_runtime import ModelSpec, Reference
 from helpers.arrays import Array, Weights
 from helpers.weights import random_model

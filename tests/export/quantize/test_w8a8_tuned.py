@@ -11,10 +11,11 @@ from edge_lstm import load_config, train
 from edge_lstm.network import CompactNet, canonical_weights
 from edge_lstm.training import checkpoint
 from edge_lstm_export import export_run
-from edge_lstm_export.measure.keys import NUMPY, simulated
+from edge_lstm_export.measure.keys import NUMPY
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_runtime import compare, load
 from helpers.converter import NEEDS_CONVERTER
+from helpers.simulated import simulated
 
 ARTIFACT = simulated("rk3588-w8a8.rknn")
 

@@ -12,13 +12,14 @@ import pytest
 
 from edge_lstm import Run, Sequence, Splits
 from edge_lstm_export import export_run
-from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, NUMPY, onnx, simulated
+from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, NUMPY, onnx
 from edge_lstm_export.pipeline import STEPS
 from edge_lstm_export.work import Work
 from edge_lstm_runtime import ModelSpec, Reference, check_backend, load
 from helpers.arrays import Array, Weights
 from helpers.converter import NEEDS_CONVERTER
 from helpers.on_request import ON_REQUEST
+from helpers.simulated import simulated
 from helpers.specs import lstm_names, make_spec
 
 WINDOW = 128  # steps of 9 channels and 6 classes, as in UCI HAR

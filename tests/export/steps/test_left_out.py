@@ -11,7 +11,7 @@ import pytest
 from edge_lstm_export import export_run
 from edge_lstm_export import work as works
 from edge_lstm_export.graphs import bundle as graphs
-from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, onnx, simulated
+from edge_lstm_export.measure.keys import NATIVE, NATIVE_INT8, onnx
 from edge_lstm_export.steps import build_graphs, verify_float
 from edge_lstm_runtime import BackendUnavailableError, ConversionError, load
 from edge_lstm_runtime.backends.numpy import numpy_backend
@@ -19,6 +19,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.bundle import read_bundle
 from edge_lstm_runtime.model.measured import read_measured
 from helpers import stand_in
+from helpers.simulated import simulated
 from helpers.specs import hidden_size, lstm_names
 
 FP16 = "rk3588-fp16.rknn"

@@ -263,6 +263,8 @@ def test_malformed_manifest(
 ARTIFACTS: dict[str, tuple[dict[str, Any], str]] = {
     "no recipe": ({"recipe": None}, r"lacks recipe\.io"),
     "a recipe of text": ({"recipe": "cell"}, r"lacks recipe\.io"),
+    "nothing beside it": ({"beside": ["a.npz"]}, "has no valid beside"),
+    "a number beside it": ({"beside": 3}, "has no valid beside"),
     "no io": ({"recipe": {}}, r"lacks recipe\.io"),
     "io as a list": ({"recipe": {"io": ["cell"]}}, r"lacks recipe\.io"),
     "no form": ({"recipe": {"io": {"steps": 2}}}, r"has no valid recipe\.io\.form"),

@@ -38,6 +38,8 @@ FACTS = Facts(
         "/proc/rknpu/version",
     ),
     variables=("EDGE_LSTM_NPU_CORES",),
+    # The driver is reached by /dev/dri, an older one by /dev/rknpu (docs/board.md).
+    devices=("char-drm", "/dev/rknpu"),
 )
 OLDEST_DRIVER = (0, 9, 2)  # Rockchip's "RKNN SDK User Guide" 2.3.0, section 2.2.1
 _SOC_FILE = Path("/proc/device-tree/compatible")

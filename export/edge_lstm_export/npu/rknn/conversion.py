@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.backends.rknn.packing import Packing
 
-DATASET = 256  # samples that the converter is given
+from ...quantize.calibration import dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +98,3 @@ class Conversion:
                 contents[name] = buffer.getvalue()
             lines.append(" ".join(str(folder / name) for name in names))
         return contents | {"dataset.txt": ("\n".join(lines) + "\n").encode()}
-
-
-def dataset(calibration: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """The part of the calibration set that the converter is given, evenly drawn. It is enough,
-    because the converter needs only ranges and gets most of them from us."""
-    count = len(calibration["x"])
-    chosen = np.unique(np.linspace(0, count - 1, min(DATASET, count)).astype(int))
-    return {name: array[chosen] for name, array in calibration.items()}

@@ -18,12 +18,12 @@ import onnx
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.near import did_you_mean
 
-from ..targets import known, schemes
+from ..finding import Finding, Rule
 from .lint_graph import Graph
 from .lint_operators import OPERATORS
 from .lint_recurrent import RECURRENT
-from .lint_rule import Finding, Rule
 from .lint_whole import WHOLE
+from .targets import known, table
 
 RULES: dict[str, Rule] = {**WHOLE, **OPERATORS, **RECURRENT}
 
@@ -34,9 +34,10 @@ def lint(graph: onnx.ModelProto, target: str, scheme: str) -> list[Finding]:
     Raises ConfigError for an unknown target or scheme.
     """
     row = known(target)
-    if scheme not in schemes():
-        hint = did_you_mean(scheme, schemes())
-        raise ConfigError(f"scheme {scheme!r} is unknown; {hint}known: {', '.join(schemes())}")
+    schemes = table().schemes
+    if scheme not in schemes:
+        hint = did_you_mean(scheme, schemes)
+        raise ConfigError(f"scheme {scheme!r} is unknown; {hint}known: {', '.join(schemes)}")
     facts = Graph(graph, row, scheme)
     return [
         Finding(name, rule.level, message, advice)

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import onnx.numpy_helper
 
-from ..targets import Target, limits
+from .targets import RknnTarget, limits
 
 Shape = tuple[int, ...]  # 0 for a size that the graph doesn't say
 STANDARD = ("", "ai.onnx")  # the two names of ONNX's own domain
@@ -20,7 +20,7 @@ SHAPE_ONLY = {"Squeeze", "Unsqueeze"}
 class Graph:
     """An ONNX graph with the questions that the rules ask."""
 
-    def __init__(self, model: onnx.ModelProto, target: Target, scheme: str):
+    def __init__(self, model: onnx.ModelProto, target: RknnTarget, scheme: str):
         self.target = target
         self.scheme = scheme
         self.limits = limits()

@@ -17,8 +17,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from ..finding import Places, Rule
 from .lint_graph import STANDARD, Graph, node_name
-from .lint_rule import Places, Rule
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..finding import Places, Rule
 from .lint_graph import SHAPE_ONLY, Graph, next_multiple, node_name
-from .lint_rule import Places, Rule
 
 
 def _no_lstm_operator(g: Graph) -> Places:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..finding import Places, Rule
 from .lint_graph import SHAPE_ONLY, Graph, next_multiple, node_name
-from .lint_rule import Places, Rule
 
 
 def _scheme_not_allowed(g: Graph) -> Places:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_lstm_export.steps import inspect_rknn
+from edge_lstm_export.steps import inspect
 from edge_lstm_export.work import Artifact, Work
 from edge_lstm_runtime import Reference
 from helpers.arrays import Array
+from helpers.simulated import simulated
 from helpers.specs import plain_spec
 from helpers.weights import random_weights
 
@@ -27,6 +28,9 @@ class Drifting:
     def __init__(self, reference: Reference, errors: list[float]):
         self._reference = reference
         self._errors = errors
+
+    def backend(self, _weights: object) -> Any:
+        return self
 
     def reset(self) -> None:
         self._reference.reset()
@@ -43,7 +47,7 @@ def inspected(errors: list[float]) -> Any:
     weights = random_weights(spec)
     form: Any = SimpleNamespace(steps=2)  # of several steps at once the outputs are all there is
     converter: Any = Drifting(Reference(spec, weights), errors)
-    artifact = Artifact("rk3588", "w8a8", form, converter, np.empty((0, 3), np.float32))
+    artifact = Artifact("rk3588", "w8a8", form, converter, np.empty((0, 3)), simulated("a"))
     run: Any = SimpleNamespace(spec=spec, weights=weights)
     stream = np.random.default_rng(0).normal(size=(1000, 3))
     said: list[str] = []
@@ -57,7 +61,7 @@ def inspected(errors: list[float]) -> Any:
         lengths=np.array([1000]),
         artifacts={"a": artifact},
     )
-    found = inspect_rknn.call(work).inspections["a"]
+    found = inspect.call(work).inspections["a"]
     assert said == [f"  a: {found.verdict}"]
     return found
 

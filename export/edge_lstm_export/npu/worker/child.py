@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -9,13 +10,14 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import edge_lstm_runtime
 from edge_lstm_runtime import ConfigError, ConversionError
 
-from . import environment, log
 from .batch import Batch, end_group
+from .environment import Environment
 
 MEMORY_VARIABLE = "EDGE_LSTM_CONVERTER_MEMORY_GB"
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
@@ -26,11 +28,27 @@ class EndedError(Exception):
     """The process has closed its pipe."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """A vendor's converter.
+
+    worker: a file that the process loads in the environment. It has a class `Worker`, which is made
+    with the process's folder. Its `answer(operation, job, data)` takes the name of a request, a
+    JSON object or None, and bytes, and returns bytes. If it raises, the last line is the reason.
+    errors: the messages of the lines at error level in a log.
+    """
+
+    environment: Environment
+    worker: Path
+    errors: Callable[[str], list[str]] = lambda _: []
+
+
 class Child:
     """limit, peak: bytes of address space, allowed and last seen. process: None if not running."""
 
-    def __init__(self, folder: Path, limit: int, batch: Batch) -> None:
+    def __init__(self, tool: Tool, folder: Path, limit: int, batch: Batch) -> None:
         self.limit = limit
+        self._tool = tool
         self.peak = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._folder = folder
@@ -50,11 +68,12 @@ class Child:
             ends.append(pair[1 - ours])
         os.set_blocking(self._pipes[0], False)
         start = Path(__file__).with_name("start.py")
+        told = (str(self.limit), self._tool.worker)
         try:
             with open(self._folder / "log.txt", "wb") as output:  # noqa: PTH123
                 try:
                     self.process = self._batch.start(
-                        [interpreter, start, self._folder, *map(str, ends), str(self.limit)],
+                        [interpreter, start, self._folder, *map(str, ends), *told],
                         stdin=subprocess.DEVNULL,
                         stdout=output,
                         stderr=subprocess.STDOUT,
@@ -64,8 +83,9 @@ class Child:
                         start_new_session=True,
                     )
                 except OSError as e:
+                    advice = self._tool.environment.advice()
                     raise ConversionError(
-                        f"can't start {interpreter}: {e.strerror}; {environment.advice()}"
+                        f"can't start {interpreter}: {e.strerror}; {advice}"
                     ) from e
         finally:
             for end in ends:
@@ -133,7 +153,7 @@ class Child:
             return f"crashed ({signal.Signals(-code).name})"
         text = self.log()
         last_line = [line for line in text.splitlines() if line.strip()][-1:]
-        messages = log.errors(text) or last_line
+        messages = self._tool.errors(text) or last_line
         return f"ended with exit code {code}" + (f": {messages[-1]}" if messages else "")
 
     @property

@@ -1,16 +1,16 @@
-"""Step 9: the vendor's converter.
+"""Step 9: the converters of the NPUs' vendors.
 
 For each target and scheme every form is linted, converted and streamed on the simulator. The form
-that is kept is the cheapest of those that are good over the golden stream, by the cycles in the
-converter's own table of operators. If none is good, it is the most accurate. If the converter can't
-run, the bundle is made without it and says so.
+that is kept is the cheapest of those that are good over the golden stream, by the converter's own
+estimate of its cycles. If none is good, it is the most accurate. If a converter can't run, the
+bundle is made without it and says so.
 
 A form that the converter says it can't convert is refused. A converter that dies without an answer,
 killed or crashed, is started once more. If it dies again, the bundle is made without that form,
 which is a doubt: see `Work.doubt`.
 
-With a chunk of T steps, ONNX's operators over T steps are a further artifact of each pair. If it
-can't be made, a note says why. For a network that needs whole sequences it is the only artifact.
+A form of several steps, which a chunk asks for, is a further artifact of each pair. If it can't be
+made, a note says why. For a network that needs whole sequences it is the only artifact.
 """
 
 from __future__ import annotations
@@ -24,44 +24,41 @@ from edge_lstm_runtime import ConversionError, compare
 from edge_lstm_runtime.errors import ConverterDiedError
 from edge_lstm_runtime.verify.golden import run_sequences
 
-from ..graphs.form import Form
-from ..graphs.npu import FORMS, candidates, whole
-from ..graphs.step import FORM
-from ..graphs.step_npu import four_d
 from ..measure import tolerances
-from ..npu.rknn.conversion import Conversion
-from ..npu.rknn.environment import python, unsupported_reason
-from ..npu.rknn.lint import lint
-from ..npu.rknn.process import Converter, once_more
-from ..npu.rknn.sim import simulated
+from ..npu.converted import Converted, Form, Job
+from ..npu.targets import by_vendor
+from ..npu.vendor import Schemes, Vendor
+from ..npu.worker.process import once_more
 from ..work import Artifact, Candidate, Float32, Work
-from .calibrate import learned
 
 Forms = Mapping[tuple[str, int], Form | str]  # by name and steps; the reason if there is none
-Job = tuple[str, str, str, int]  # target, scheme, form, steps
 
 
 def call(work: Work) -> Work:
-    if not work.schemes:
-        return work
-    if reason := unsupported_reason():
+    for vendor, schemes in by_vendor(work.schemes):
+        work = _converted(work, vendor, schemes)
+    return work
+
+
+def _converted(work: Work, vendor: Vendor, schemes: Schemes) -> Work:
+    """With the artifacts of a vendor."""
+    if reason := vendor.unsupported_reason():
         note = (
-            f"no RKNN model for {' and '.join(work.schemes)} was made: {reason}. "
+            f"no {vendor.models} model for {' and '.join(schemes)} was made: {reason}. "
             "The bundle runs on NumPy and ONNX Runtime; make it there to add the NPU."
         )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
-    python(work.say)  # made once, before several conversions ask for it
-    pairs = [(target, scheme) for target, schemes in work.schemes.items() for scheme in schemes]
-    jobs = [(t, s, form, 1) for t, s in pairs for form in _candidates(work, t, s)]
-    if work.chunk:
-        jobs += [(t, s, "fused", work.chunk) for t, s in pairs]
-    forms = {key: _form(work, *key) for key in dict.fromkeys((form, n) for _, _, form, n in jobs)}
-    # A fused form takes more than twice as long as another. If it began last, cores would wait.
-    order = sorted(jobs, key=lambda job: job[2] != "fused")
-    found = work.batch.side_by_side(partial(_try, work, forms), order)
+    vendor.make_ready(work.say)  # made once, before several conversions ask for it
+    pairs = [(target, scheme) for target, formats in schemes.items() for scheme in formats]
+    jobs = [job for target, scheme in pairs for job in vendor.jobs(work, target, scheme)]
+    keys = dict.fromkeys((job.form, job.steps) for job in jobs)
+    forms = {key: _form(work, vendor, *key) for key in keys}
+    # If a slow form began last, cores would wait.
+    order = sorted(jobs, key=lambda job: not job.slow)
+    found = work.batch.side_by_side(partial(_try, work, vendor, forms), order)
     tried = [found[order.index(job)] for job in jobs]
-    made = _Made(work, forms, notes=list(work.notes))
+    made = _Made(work, vendor, forms)
     for pair in pairs:
         own = [c for c in tried if (c.target, c.scheme) == pair]
         if single := [c for c in own if c.steps == 1]:
@@ -70,7 +67,10 @@ def call(work: Work) -> Work:
             if one.steps != 1:
                 made.keep_chunk(one)
     work = dataclasses.replace(
-        work, artifacts=made.artifacts, candidates=made.candidates, notes=tuple(made.notes)
+        work,
+        artifacts={**work.artifacts, **made.artifacts},
+        candidates={**work.candidates, **made.candidates},
+        notes=(*work.notes, *made.notes),
     )
     for one in tried:
         if one.died:
@@ -87,50 +87,53 @@ class _Made:
     """The artifacts so far, and the candidates of each, by member."""
 
     work: Work
+    vendor: Vendor
     forms: Forms
-    notes: list[str]
+    notes: list[str] = dataclasses.field(default_factory=list)
     artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
     candidates: dict[str, tuple[Candidate, ...]] = dataclasses.field(default_factory=dict)
 
     def keep_best(self, mine: list[Candidate]) -> None:
         """One of the candidates of one step of a pair. Closes the others."""
         kept = _choose(mine)
-        member = f"{kept.target}-{kept.scheme}.rknn"
+        member = f"{kept.target}-{kept.scheme}.{self.vendor.kind}"
         self._keep(member, kept, mine)
-        if (kept.form, kept.scheme) == ("packed", "w8a8") and self.work.run.w8a8:
-            self._note(
-                f"{member}: weights and ranges are those that it was fine-tuned with"
-                if learned(self.work.run)
-                else f"{member}: the run was fine-tuned for an earlier form of the int8 cell; its "
-                "ranges are not used"
-            )
-        for warning in lint(self.artifacts[member].form.graph, kept.target, kept.scheme):
-            self._note(f"{member}: {warning}")
+        job = Job(kept.target, kept.scheme, kept.form)
+        form = self.artifacts[member].form
+        warnings = self.vendor.findings(self.work, form, kept.target, kept.scheme)
+        for text in (*self.vendor.notes(self.work, job), *warnings):
+            self._note(f"{member}: {text}")
         for other in mine:
             if other is not kept and other.converter is not None:
                 other.converter.close()
 
     def keep_chunk(self, one: Candidate) -> None:
         """The candidate of several steps of a pair, unless it was refused."""
-        member = f"{one.target}-{one.scheme}-t{one.steps}.rknn"
+        kind = self.vendor.kind
+        member = f"{one.target}-{one.scheme}-t{one.steps}.{kind}"
         if one.refused:
             self._note(f"{member} was not made: {one.refused}")
             return
         one.why = (
             f"the only form for sequences of {one.steps}"
             if self.work.spec.whole
-            else f"asked for, beside {one.target}-{one.scheme}.rknn"
+            else f"asked for, beside {one.target}-{one.scheme}.{kind}"
         )
         self._keep(member, one, [one])
 
     def _keep(self, member: str, kept: Candidate, tried: list[Candidate]) -> None:
         form = self.forms[kept.form, kept.steps]
-        assert isinstance(form, Form)
+        assert not isinstance(form, str)
         assert kept.converter is not None
         assert kept.outputs is not None
         self.candidates[member] = tuple(tried)
         self.artifacts[member] = Artifact(
-            kept.target, kept.scheme, form, kept.converter, kept.outputs
+            kept.target,
+            kept.scheme,
+            form,
+            kept.converter,
+            kept.outputs,
+            self.vendor.simulated(member),
         )
 
     def _note(self, text: str) -> None:
@@ -138,48 +141,33 @@ class _Made:
         self.work.say(f"  {text}")
 
 
-def _candidates(work: Work, target: str, scheme: str) -> tuple[str, ...]:
-    """The forms of one step that are tried."""
-    if work.spec.whole:
-        return ()
-    return candidates(target, scheme) if work.step is None else (FORM,)
-
-
-def _form(work: Work, name: str, steps: int) -> Form | str:
+def _form(work: Work, vendor: Vendor, name: str, steps: int) -> Form | str:
     """The form, or the reason why this network doesn't have it."""
-    spec = work.spec
-    weights = work.weights
-    several = {"steps": steps} if steps > 1 else {}
     try:
-        if work.step is not None:
-            return four_d(spec, work.step.model, work.rows)
-        if spec.whole:
-            return whole(spec, weights, steps)
-        return FORMS[name](spec, weights, work.calibration, products=work.products, **several)
+        return vendor.form(work, name, steps)
     except ConversionError as e:
         return str(e)
 
 
-def _try(work: Work, forms: Forms, job: Job) -> Candidate:
-    target, scheme, name, steps = job
-    form = forms[name, steps]
-    candidate = partial(Candidate, target, scheme, name, steps=steps)
+def _try(work: Work, vendor: Vendor, forms: Forms, job: Job) -> Candidate:
+    target = job.target
+    scheme = job.scheme
+    form = forms[job.form, job.steps]
+    candidate = partial(Candidate, target, scheme, job.form, steps=job.steps)
     if isinstance(form, str):
         return candidate(refused=form)
     start = time.perf_counter()
     label = f"{target} {scheme} {form.label}"
-    errors = [finding for finding in lint(form.graph, target, scheme) if finding.level == "error"]
-    if errors:
+    findings = vendor.findings(work, form, target, scheme)
+    if errors := [finding for finding in findings if finding.level == "error"]:
         return candidate(refused=f"{errors[0].rule}: {errors[0].message}")
     log_file = work.out.with_name(f"{work.out.stem}-{target}-{scheme}-{form.label}.log")
-    graph = form.graph.SerializeToString()
-    conversion = Conversion(work.spec, graph, form.recipe, target, scheme, work.calibration)
 
-    def converted() -> tuple[Converter, Float32]:
-        converter = Converter(conversion, say=work.say, log_file=log_file, batch=work.batch)
+    def converted() -> tuple[Converted, Float32]:
+        converter = vendor.convert(work, job, form, log_file)
         work.resources.callback(converter.close)
         try:
-            backend = simulated(converter, work.weights)
+            backend = converter.backend(work.weights)
             return converter, run_sequences(backend, work.rows, work.lengths)
         except BaseException:
             converter.close()
@@ -191,13 +179,15 @@ def _try(work: Work, forms: Forms, job: Job) -> Candidate:
         work.say(f"  {label}: {e}")
         return candidate(refused=str(e), died=isinstance(e, ConverterDiedError))
     comparison = compare(outputs, work.reference)
-    cycles = converter.cycles
-    on_cpu = sum(row["target"] == "CPU" for row in converter.inner_operators)
     seconds = time.perf_counter() - start
     error = f"NRMSE {comparison.nrmse:.1e} over the golden samples"
     work.say(f"  {label}: {error} ({seconds:.1f} s)")
     return candidate(
-        comparison=comparison, cycles=cycles, on_cpu=on_cpu, converter=converter, outputs=outputs
+        comparison=comparison,
+        cycles=converter.cycles,
+        on_cpu=converter.on_cpu,
+        converter=converter,
+        outputs=outputs,
     )
 
 

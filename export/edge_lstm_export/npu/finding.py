@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-
-from .lint_graph import Graph
+from typing import Any
 
 Places = Iterator[tuple[str, str]]  # message and advice
 
@@ -23,8 +22,11 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
+    """check: takes what its vendor looks at, and yields each place that breaks the rule. Its
+    docstring is the rule's documentation."""
+
     level: str
-    check: Callable[[Graph], Places]
+    check: Callable[[Any], Places]
 
     @property
     def doc(self) -> str:

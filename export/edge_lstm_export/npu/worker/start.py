@@ -1,7 +1,8 @@
 """The converter's process begins here: its limits, then the vendor's code, then answers to
 requests.
 
-`child.Child` starts it with a folder, three pipes and a limit in bytes. A message is a line of
+`child.Child` starts it with a folder, three pipes, a limit in bytes and the file of the vendor's
+worker. A message is a line of
 JSON, then as many bytes as its "bytes" says. The first answer, to no request, says that the
 vendor's code is loaded. Standard output and error belong to the vendor's log.
 """
@@ -57,10 +58,8 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
 
 
-def load() -> Any:
-    place = importlib.util.spec_from_file_location(
-        "edge_lstm_worker", Path(__file__).with_name("worker.py")
-    )
+def load(worker: Path) -> Any:
+    place = importlib.util.spec_from_file_location("edge_lstm_worker", worker)
     assert place is not None
     assert place.loader is not None
     module = importlib.util.module_from_spec(place)
@@ -68,7 +67,8 @@ def load() -> Any:
     return module
 
 
-def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory: int) -> None:
+def main(folder: Path, worker: Path, *numbers: int) -> None:
+    requests_fd, answers_fd, lifeline, memory = numbers
     end_with_parent(lifeline)
     limit_memory(memory)
     sys.path.pop(0)  # this file's folder: the vendor's code must not import from it
@@ -83,7 +83,7 @@ def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory:
             answers.flush()
 
         try:
-            worker = load().Worker(folder)
+            made = load(worker).Worker(folder)
         except Exception as e:
             answer(in_one_line(e))
             return
@@ -92,7 +92,7 @@ def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory:
             request = json.loads(line)
             data = requests.read(request["bytes"])
             try:
-                content = worker.answer(request["operation"], request["job"], data)
+                content = made.answer(request["operation"], request["job"], data)
             except Exception as e:
                 answer(in_one_line(e))
             else:
@@ -100,4 +100,4 @@ def main(folder: Path, requests_fd: int, answers_fd: int, lifeline: int, memory:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(Path(sys.argv[1]), Path(sys.argv[6]), *map(int, sys.argv[2:6]))

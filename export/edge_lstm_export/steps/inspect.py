@@ -1,9 +1,9 @@
 """Step 11: the error of each converted model, tensor by tensor, and its growth while the state is
 carried.
 
-For the tensors inside, the model is built once more with them as further outputs. If it takes
-several steps at once, only its outputs are inspected. A bidirectional model carries nothing, so
-there is nothing to inspect. Nor are there names for what is inside an opaque step.
+The vendor of its NPU knows the tensors inside. If the model takes several steps at once, only its
+outputs are inspected. A bidirectional model carries nothing, so there is nothing to inspect. Nor
+are there names for what is inside an opaque step.
 """
 
 from __future__ import annotations
@@ -17,17 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import ConversionError, ModelSpec, Reference, compare
+from edge_lstm_runtime import ConversionError, Reference, compare
 from edge_lstm_runtime.errors import ConverterDiedError
-from edge_lstm_runtime.layers import FEATURES
-from edge_lstm_runtime.layers.ops import NUMPY
 
-from ..graphs.builder import state_name
-from ..graphs.form import Form, traced_outputs
-from ..measure.cells import recorded
 from ..measure.passes import NEVER_RESET
-from ..npu.rknn.conversion import Conversion
-from ..npu.rknn.process import Converter, once_more
+from ..npu.targets import vendor_of
 from ..work import Artifact, Inspection, Work
 
 TRACED_STEPS = 300
@@ -59,8 +53,9 @@ def _inspect(work: Work, artifact: Artifact) -> tuple[Inspection, str]:
     # The same samples over and over, so that windows differ in the state's history alone.
     stream = np.tile(rows[:window], (drift_windows(window, work.spec.network.macs_per_step), 1))
     reference = Reference(work.spec, work.weights).run(stream)
-    artifact.converter.reset()
-    outputs = artifact.converter.run(stream)
+    backend = artifact.converter.backend(work.weights)
+    backend.reset()
+    outputs = backend.run(stream)
     spread = float(reference.std()) or 1.0
     squares = ((outputs - reference) ** 2).reshape(-1, window, outputs.shape[1]).mean(axis=(1, 2))
     drift = tuple((np.sqrt(squares) / spread).tolist())
@@ -93,49 +88,8 @@ def drift_windows(window: int, macs: int) -> int:
 def _tensors(
     work: Work, artifact: Artifact, rows: NDArray[np.float32]
 ) -> tuple[dict[str, Any], ...]:
-    spec = work.spec
-    form = artifact.form.with_traces(spec)
-    sizes = traced_outputs(spec, form)
-    graph = form.graph.SerializeToString()
-    conversion = Conversion(
-        spec, graph, form.recipe, artifact.target, artifact.scheme, work.calibration
-    )
-
-    def outputs() -> NDArray[np.float32]:
-        with Converter(conversion, batch=work.batch) as converter:
-            return converter.trace(rows)
-
-    ends = np.cumsum(list(sizes.values()))[:-1]
-    traced = np.split(once_more(outputs, work.say), ends, axis=1)
-    reference = reference_trace(spec, work.weights, rows, form)
-    return tuple(
-        _row(name, found, reference[name]) for name, found in zip(sizes, traced, strict=True)
-    )
-
-
-def reference_trace(
-    spec: ModelSpec, weights: Any, rows: NDArray[Any], form: Form
-) -> dict[str, NDArray[np.float64]]:
-    """The outputs of a form with traces, by its names: (steps, size) each, as the float64 cells
-    compute them over a stream.
-
-    rows: (steps, F).
-    """
-    network = spec.network
-    exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}
-    values = {FEATURES: np.asarray(rows, np.float64)}
-    kept: dict[str, dict[str, NDArray[np.float64]]] = {}
-    trace = {}
-    for layer in network.layers:
-        xs = NUMPY.join([values[name] for name in layer.inputs])
-        values[layer.name], kept[layer.name], states = recorded(
-            layer, network.own(layer, exact), xs
-        )
-        for name, after in states.items():
-            trace[state_name(f"{layer.name}.{name}", "out")] = after
-    for name, (of, parts) in form.traced.items():
-        trace[name] = np.concatenate([kept[of][part] for part in parts], axis=1)
-    return {**trace, "y": values[network.layers[-1].name]}
+    traced = vendor_of(artifact.target).traced(work, artifact, rows)
+    return tuple(_row(one.name, one.found, one.reference) for one in traced)
 
 
 def _row(name: str, found: NDArray[Any], reference: NDArray[np.float64]) -> dict[str, Any]:

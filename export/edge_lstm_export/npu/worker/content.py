@@ -37,7 +37,7 @@ def listed(folder: Path, but: str) -> tuple[File, ...]:
     return tuple(sorted(found))
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=4)  # an environment of each vendor
 def digest_of(folder: Path, found: tuple[File, ...]) -> str:
     """sha256 of the names and the contents; of a link its target."""
 
