@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ...errors import BackendError, BundleError
 from ...model.npz import read_npz, write_npz
-from .operators import BITS, OPERATORS, Array, Call, Made, Run, Tensor, limits
+from .call import BITS, Array, Call, Made, Run, Tensor, limits
+from .operators import OPERATORS
 
 PROGRAM = "program"  # the JSON in an artifact
 MOST = 2**24  # values of a tensor of one stream
@@ -80,6 +81,7 @@ class Program:
         self._title = title
         self._known: dict[str, _Known] = {}
         self._steps: list[Step] = []
+        self._unsigned: set[str] = set()
         try:
             self._open(program, constants)
         except BundleError:
@@ -135,6 +137,13 @@ class Program:
         for name in names:
             if name not in self._known:
                 raise ValueError(f"its input {name!r} is not there yet")
+        # Only RESCALE reads and writes unsigned numbers: elsewhere they would be others.
+        attributes = entry["attributes"]
+        unsigned = self._unsigned.intersection(names)
+        if unsigned and not (op == "RESCALE" and attributes["input_unsigned"]):
+            raise ValueError(f"its input {unsigned.pop()!r} is unsigned")
+        if op == "RESCALE" and attributes["output_unsigned"]:
+            self._unsigned.add(output)
         known = [self._known[name] for name in names]
         inputs = tuple(k.tensor for k in known)
         kind = OPERATORS[op]
@@ -145,9 +154,7 @@ class Program:
             types = f"bool>{declared.dtype}"
         if types not in kind.types.split():
             raise ValueError(f"its types are {types}; expected one of {kind.types}")
-        call = Call(
-            f"{op} {output!r}", inputs, declared.shape, declared.dtype, entry["attributes"]
-        )
+        call = Call(f"{op} {output!r}", inputs, declared.shape, declared.dtype, entry["attributes"])
         made = kind.make(call)
         self._put(made, names[: made.count], known[: made.count], declared, output)
 
@@ -164,7 +171,11 @@ class Program:
             return
         self._known[output] = _Known(tensor)
         moving = [n for n, array in enumerate(fixed) if array is None]
-        if made.pointwise and len(moving) == 1 and self._as_table(made, names, known, tensor, output):
+        if (
+            made.pointwise
+            and len(moving) == 1
+            and self._as_table(made, names, known, tensor, output)
+        ):
             return
         self._steps.append(Step(made.run, tuple(names), output))
 
