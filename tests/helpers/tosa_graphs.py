@@ -54,10 +54,8 @@ class Graph:
 
     def constant(self, dtype: str, array: Any) -> str:
         array = np.asarray(array)
-        if dtype == "shape":
-            name = f"s{len(self.constants)}"
-        else:
-            name = self.declare(dtype, array.shape)
+        plain = dtype != "shape"
+        name = self.declare(dtype, array.shape) if plain else f"s{len(self.constants)}"
         self.constants[name] = array.tolist()
         return name
 
@@ -76,7 +74,7 @@ class Graph:
 
 
 def shape_of(rng: Rng, least: int = 1) -> list[int]:
-    return rng.integers(1, 5, rng.integers(least, 5)).tolist()
+    return [int(n) for n in rng.integers(1, 5, rng.integers(least, 5))]
 
 
 def _kind(rng: Rng, *of: str) -> str:
@@ -95,7 +93,7 @@ def rescale(g: Graph, x: str, dtype: str | None = None, *, signed: bool = True) 
     multiplier = rng.integers(0, 2**31 if wide else 2**15, count)
     if rng.random() < 0.3:
         multiplier[:] = 1 << (30 if wide else 14)
-    if rng.random() < 0.1:
+    if not signed and rng.random() < 0.1:
         shift[:] = rng.choice([2, 30, 31, 32, 62])
     unsigned = [bool(k in ("int8", "int16") and rng.random() < 0.25) for k in (kind, dtype)]
     if (

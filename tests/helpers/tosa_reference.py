@@ -7,6 +7,7 @@ of this repository. Each case gets "answers", for each stream {"status": ..., "o
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,22 @@ def answers(case: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def apart(case: dict[str, Any], file: Path) -> list[dict[str, Any]]:
+    """The answers, from a process of their own: the model may end the one that it runs in."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+        if not file.exists():
+            return [{"status": "died", "outputs": []} for _ in case["inputs"]]
+        found: list[dict[str, Any]] = json.loads(file.read_text())
+        file.unlink()
+        return found
+    file.write_text(json.dumps(answers(case)))
+    os._exit(0)
+
+
 if __name__ == "__main__":
     file = Path(sys.argv[1])
     cases = json.loads(file.read_text())
-    for case in cases:
-        case["answers"] = answers(case)
+    for number, case in enumerate(cases):
+        case["answers"] = apart(case, file.with_suffix(f".{number}"))
     file.write_text(json.dumps(cases))  # the model prints on standard output

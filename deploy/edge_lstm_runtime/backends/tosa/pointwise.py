@@ -53,7 +53,12 @@ def mul(call: Call) -> Made:
 
     ends = [(t.low, t.high) for t in call.inputs[:2]]
     products = [(a * b + half) >> shift for a, b in itertools.product(*ends)]
-    return elementwise(call, run, min(products), max(products))
+    low, high = min(products), max(products)
+    limit = limits(call.dtype)
+    if shift or (limit[0] <= low and high <= limit[1]):
+        return elementwise(call, run, low, high)
+    # Without a shift the result is the lowest 32 bits, whatever the product.
+    return elementwise(call, lambda a, b: wrapped(a * b, call.dtype), *limit)
 
 
 def right_shift(call: Call) -> Made:
@@ -166,6 +171,7 @@ def table(call: Call) -> Made:
 
     def run(x: Array) -> Array:
         at = (x >> 7) + 256
-        return bases[at] + slopes[at] * (x & 127)
+        found: Array = bases[at] + slopes[at] * (x & 127)
+        return found
 
     return elementwise(call, run, int(bases.min()), int(bases.max()), 1)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from ...errors import BackendError
 from .call import BITS, Array, Call, Made, checked, clipped, elementwise, limits, wrapped
 
 ROUNDINGS = ("SINGLE_ROUND", "INEXACT_ROUND", "DOUBLE_ROUND")  # 1, 2, 3 in a flatbuffer
@@ -13,21 +14,13 @@ ROUNDINGS = ("SINGLE_ROUND", "INEXACT_ROUND", "DOUBLE_ROUND")  # 1, 2, 3 in a fl
 
 def rescale(call: Call) -> Made:
     x = call.inputs[0]
-    wide, signed_in, signed_out = (
-        call.attribute("scale32"),
-        not call.attribute("input_unsigned"),
-        not call.attribute("output_unsigned"),
-    )
+    wide = bool(call.attribute("scale32"))
+    signed_in, signed_out = (not call.attribute(f"{end}_unsigned") for end in ("input", "output"))
     double = _rounding(call) == ROUNDINGS[2]
-    multiplier, shift = call.constant(1).ravel(), call.constant(2).ravel()
-    before, after = call.number(3), call.number(4)
-    channels = x.shape[-1] if call.attribute("per_channel") and x.shape else 1
-    if not len(multiplier) == len(shift) == channels:
-        raise ValueError(f"it has {len(multiplier)} multipliers and {len(shift)} shifts")
-    if multiplier.min() < 0 or shift.min() < 2 or shift.max() > 62:
-        raise ValueError("it has a negative multiplier, or a shift that is not 2 to 62")
     if (double and not wide) or (wide and x.dtype == "int48"):
         raise ValueError("its scale32 fits neither its rounding nor its input")
+    multiplier, shift = _scales(call)
+    before, after = call.number(3), call.number(4)
     mask = 2 ** BITS[x.dtype] - 1
     low, high = (x.low, x.high) if signed_in or x.low >= 0 else (0, mask)
     if not signed_in:
@@ -53,8 +46,8 @@ def rescale(call: Call) -> Made:
 
     first, last = (scaled(np.array([end - before])) for end in (low, high))
     found_low, found_high = int(first.min()), int(last.max())
-    domain = int(half.min()) if wide else 2**47
-    inside = checked(call, lambda v: v, low - before, high - before, (-domain, domain - 1))
+    half = half if wide else np.array([2**47])
+    safe = -half.min() <= low - before and high - before < half.min()
     exact = checked(call, lambda v: v, found_low, found_high, limits("int32"))
 
     def run(values: Array) -> Array:
@@ -62,7 +55,12 @@ def rescale(call: Call) -> Made:
             values = values & mask
         if before:
             values = values - before
-        found = exact(scaled(inside(values)))
+        if not safe and ((values < -half) | (values >= half)).any():
+            raise BackendError(
+                f"{call.title}: a value is beyond its shifts, and TOSA states no answer for that; "
+                "the program's scales don't fit its inputs"
+            )
+        found = exact(scaled(values))
         found = clipped(found, found_low, found_high, (least, most))
         return found if signed_out else wrapped(found, call.dtype)
 
@@ -70,7 +68,19 @@ def rescale(call: Call) -> Made:
     if not signed_out and high > limits(call.dtype)[1]:
         low, high = limits(call.dtype)
     made = elementwise(call, run, low, high, 1)
-    return dataclasses.replace(made, pointwise=channels == 1)
+    return dataclasses.replace(made, pointwise=len(shift) == 1)
+
+
+def _scales(call: Call) -> tuple[Array, Array]:
+    """The multipliers and the shifts, (1,) or (channels,)."""
+    shape = call.inputs[0].shape
+    multiplier, shift = call.constant(1).ravel(), call.constant(2).ravel()
+    channels = shape[-1] if call.attribute("per_channel") and shape else 1
+    if not len(multiplier) == len(shift) == channels:
+        raise ValueError(f"it has {len(multiplier)} multipliers and {len(shift)} shifts")
+    if multiplier.min() < 0 or shift.min() < 2 or shift.max() > 62:
+        raise ValueError("it has a negative multiplier, or a shift that is not 2 to 62")
+    return multiplier, shift
 
 
 def _rounding(call: Call) -> str:
