@@ -23,6 +23,15 @@ DTYPES = {
     "int32": np.int32,
     "int48": np.int64,
 }
+_CONVOLUTION = ("pad", "stride", "dilation", "local_bound", "acc_type")
+ORDER = {  # of the serializer's arguments
+    "CONV2D": _CONVOLUTION,
+    "DEPTHWISE_CONV2D": _CONVOLUTION,
+    "RESCALE": (
+        "scale32", "rounding_mode", "per_channel", "input_unsigned", "output_unsigned",
+    ),
+    "CLAMP": ("min_val", "max_val"),
+}  # fmt: skip
 
 
 def attribute(op: str, given: dict[str, Any], dtype: str) -> Any:
@@ -31,7 +40,7 @@ def attribute(op: str, given: dict[str, Any], dtype: str) -> Any:
         "CONV2D": "Conv2d", "DEPTHWISE_CONV2D": "DepthwiseConv2d", "MATMUL": "MatMul",
         "INTDIV": "IntDiv",
     }.get(op, "".join(part.capitalize() for part in op.split("_")))  # fmt: skip
-    values = list(given.values())
+    values = [given[key] for key in ORDER.get(op, given)]
     if op in ("CONV2D", "DEPTHWISE_CONV2D"):
         values[-1] = getattr(ts.DType, values[-1].upper())
     elif op == "RESCALE":
