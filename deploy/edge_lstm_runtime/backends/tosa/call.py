@@ -127,7 +127,10 @@ def corners(call: Call, function: Callable[..., Any]) -> tuple[int, int]:
 
 
 def elementwise(call: Call, run: Run, low: int, high: int, count: int = 2) -> Made:
-    call.expect(np.broadcast_shapes(*(t.shape for t in call.inputs[:count])))
+    shapes = [t.shape for t in call.inputs[:count]]
+    if len({len(shape) for shape in shapes}) > 1:  # N stands before each of them
+        raise ValueError(f"its inputs are {shapes}, of unequal ranks")
+    call.expect(np.broadcast_shapes(*shapes))
     limit = limits(call.dtype)
     low_in, high_in = max(low, limit[0]), min(high, limit[1])
     return Made(checked(call, run, low, high, limit), low_in, high_in, count, pointwise=True)

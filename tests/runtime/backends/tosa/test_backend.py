@@ -159,5 +159,5 @@ def test_a_program_of_another_network_is_refused(
     other = copy.copy(recorded)
     other.program = copy.deepcopy(recorded.program)
     change(other.program)
-    with pytest.raises(rt.BundleError, match=f"^a.tosa does not fit .*{words}"):
+    with pytest.raises(rt.BundleError, match=rf"^a\.tosa does not fit .*{words}"):
         open_backend("tosa", other.bundle(tmp_path))

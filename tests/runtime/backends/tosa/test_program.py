@@ -88,6 +88,18 @@ def test_a_program_that_cannot_be_followed_is_refused(
     assert "\n" not in str(found.value)
 
 
+def test_inputs_of_unequal_ranks_are_refused() -> None:
+    kinds = {"x": [2, 3], "a": [3], "y": [2, 3]}
+    program = {
+        "inputs": ["x", "a"],
+        "outputs": ["y"],
+        "tensors": {name: {"shape": shape, "dtype": "int32"} for name, shape in kinds.items()},
+        "operators": [{"op": "ADD", "inputs": ["x", "a"], "outputs": ["y"], "attributes": {}}],
+    }
+    with pytest.raises(BundleError, match=r"ADD 'y': its inputs are .* of unequal ranks"):
+        Program(program, {})
+
+
 def rescaled(multiplier: int, shift: int, **attributes: Any) -> Program:
     kinds = {"x": "int32", "m": "int32", "s": "int8", "a": "int32", "b": "int8", "y": "int8"}
     program = {
