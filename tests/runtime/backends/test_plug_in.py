@@ -93,8 +93,8 @@ def test_it_is_listed_in_the_help(verb: str, toys: Path) -> None:
     done = edge_lstm(verb, "--help", folders=[toys], COLUMNS="200")
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"half, model, native, native-fp16, native-int8, numpy, onnx, reference, rknn, rknn-sim or tosa "
-        r"\(default",
+        r"half, model, native, native-fp16, native-int8, numpy, onnx, reference, rknn, "
+        r"rknn-sim or tosa \(default",
         done.stdout,
     ), done.stdout
 
