@@ -1,0 +1,136 @@
+"""One model, compiled by Vela and on TOSA's reference model, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lstm_runtime import Backend
+from edge_lstm_runtime.backends.base import State, check_state
+from edge_lstm_runtime.backends.tosa.backend import TosaBackend
+from edge_lstm_runtime.backends.tosa.program import unpack
+
+from ..converted import Converted, Weights
+from ..worker.batch import Batch
+from ..worker.child import Tool
+from ..worker.process import Process
+from .conversion import Conversion
+from .environment import ENVIRONMENT
+
+BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about 20
+TOOL = Tool(ENVIRONMENT, Path(__file__).with_name("worker.py"))
+SOME = 500  # steps of a request: each answer comes well inside the time-out
+
+
+class Compiled(Process, Converted):
+    """model: the program's artifact. pte, flatbuffer, stream: ExecuTorch's, TOSA's and Vela's file."""
+
+    def __init__(
+        self,
+        conversion: Conversion,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        log_file: Path | None = None,
+        timeout: float = BUILD_TIMEOUT,
+        batch: Batch | None = None,
+    ):
+        """timeout: of the build, in seconds. The others, and what is raised, are as of Process."""
+        self.spec = conversion.spec
+        super().__init__(
+            TOOL, conversion.label, conversion.write, say=say, log_file=log_file, batch=batch
+        )
+        try:
+            job = {**conversion.job, "files": self.files}
+            digest = self.ask("build", job=job, timeout=timeout)
+            self.model = self.read("model.tosa")
+            if hashlib.sha256(self.model).digest() != digest:
+                raise self.failure("wrote a model that was changed before it was read", retry=True)
+            self.pte, self.flatbuffer, self.stream = (
+                self.read(f"model.{kind}") for kind in ("pte", "flatbuffer", "npz")
+            )
+            facts = json.loads(self.read("facts.json"))
+            self.operators: list[dict[str, str]] = facts["operators"]
+            self.summary: dict[str, str] = facts["summary"]
+            self.outside: list[str] = facts["outside"]
+            self.program, self._constants = unpack(self.model, "the compiled program")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def cycles(self) -> int | None:
+        """Of a step, as Vela estimates them."""
+        return int(float(self.summary["cycles_total"]))
+
+    @property
+    def on_cpu(self) -> int:
+        on_cpu = sum(row["Target"] != "NPU" for row in self.operators)
+        return on_cpu + len(self.outside)
+
+    def backend(self, weights: Weights) -> Backend:  # noqa: ARG002
+        return self.integers()
+
+    def integers(self, streams: int | None = None) -> TosaBackend:
+        """The program on NumPy, equal to the reference model to the bit."""
+        return TosaBackend(self.spec, self.program, self._constants, streams=streams)
+
+    def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """features: (steps, F) -> (steps, O) on the reference model, the state carried."""
+        rows = np.asarray(features, np.float32)
+        parts = [self._floats("run", rows[k : k + SOME]) for k in range(0, len(rows), SOME)]
+        empty = np.empty(0, np.float32)
+        return np.concatenate(parts or [empty]).reshape(len(rows), -1)
+
+    def reset(self) -> None:
+        self.set_state(self.spec.network.initial_state())
+
+    def get_state(self) -> State:
+        sizes = self.spec.network.state
+        ends = np.cumsum(list(sizes.values()))[:-1]
+        return dict(zip(sizes, np.split(self._floats("get_state"), ends), strict=True))
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        parts = [state[name] for name in self.spec.network.state]
+        self._floats("set_state", np.concatenate([*parts, np.empty(0, np.float32)]))
+
+    def _floats(self, operation: str, array: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        content = b"" if array is None else np.ascontiguousarray(array, np.float32).tobytes()
+        return np.frombuffer(self.ask(operation, content), np.float32)
+
+
+class ReferenceModel(Backend):
+    """TOSA's reference model with a compiled model."""
+
+    name = "tosa-sim"
+
+    def __init__(self, compiled: Compiled):
+        self._compiled = compiled
+        self.reset()
+
+    def reset(self) -> None:
+        self._compiled.reset()
+
+    def step(self, features: NDArray[Any]) -> NDArray[Any]:
+        answer: NDArray[Any] = self.run(features[None])[0]
+        return answer
+
+    def run(self, features: NDArray[Any]) -> NDArray[Any]:
+        return self._compiled.run(features)
+
+    @property
+    def state(self) -> State:
+        return self._compiled.get_state()
+
+    @state.setter
+    def state(self, value: State) -> None:
+        sizes = self._compiled.spec.network.state
+        self._compiled.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
+
+    def close(self) -> None:
+        self._compiled.close()

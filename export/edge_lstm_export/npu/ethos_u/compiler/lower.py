@@ -1,0 +1,72 @@
+"""A step on integers, lowered by ExecuTorch and compiled by Vela."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
+from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
+from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+from .grids import TYPES
+from .step import Step
+
+_CALLS = ("executorch_call_delegate", "getitem")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowered:
+    """tosa: the flatbuffer that Vela compiled. pte: ExecuTorch's program with Vela's stream.
+    on_cpu: the operators that are in no delegate."""
+
+    tosa: bytes
+    pte: bytes
+    on_cpu: list[str]
+
+
+def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: Path) -> Lowered:
+    """target: accelerator, system_config, memory_mode of Vela. sizes: of x and the states.
+
+    folder: gets TOSA's file and Vela's. Raises RuntimeError if the net became no graph, or several.
+    """
+    # Distinct tensors: given twice, torch.export makes one input of two states.
+    inputs = tuple(
+        torch.zeros((1, size), dtype=TYPES[step.edges[name].bits]) for name, size in sizes.items()
+    )
+    with torch.no_grad():
+        step(*inputs)  # makes the constants
+        exported = torch.export.export(step, inputs, strict=False)
+    for node in exported.graph.nodes:
+        if node.op == "call_function" and "quantize" not in str(node.target):
+            # What ArmQuantizer marks. The partitioner takes no other node.
+            marks = node.meta.setdefault("custom", {})
+            marks[ArmAnnotationInfo.CUSTOM_META_KEY] = {"quantized": True}
+    spec = EthosUCompileSpec(
+        target["accelerator"],
+        system_config=target["system_config"],
+        memory_mode=target["memory_mode"],
+        extra_flags=["--verbose-performance"],
+    )
+    spec.dump_intermediate_artifacts_to(str(folder))
+    edge = to_edge_transform_and_lower(
+        exported,
+        partitioner=[EthosUPartitioner(spec)],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+    )
+    graph = edge.exported_program().graph_module
+    files = sorted(folder.rglob("*.tosa"))
+    if not files:
+        raise RuntimeError("the NPU took no operator")
+    calls = [n for n in graph.graph.nodes if n.op == "call_function"]
+    delegates = [n for n in calls if _CALLS[0] in n.name]
+    if len(delegates) != 1:
+        raise RuntimeError(f"the NPU took the net in {len(delegates)} pieces, expected one")
+    on_cpu = [n.name for n in calls if not n.name.startswith(_CALLS)]
+    return Lowered(files[0].read_bytes(), _buffer(edge), on_cpu)
+
+
+def _buffer(edge: Any) -> bytes:
+    return bytes(edge.to_executorch().buffer)

@@ -1,0 +1,105 @@
+"""One step of a network as a torch module of integers, with its states as inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from edge_lstm_runtime.layers import FEATURES, Layer
+from edge_lstm_runtime.model.network import Network
+
+from .grids import TANH, Grid, symmetric
+from .tape import MARGIN, Form, Tape
+from .values import Sums, Value, valued
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+class Step(torch.nn.Module):
+    """(x, *states) -> (y, *states), integers of (N, size) each. See `quantized`."""
+
+    def __init__(self, net: Network, weights: Mapping[str, Any], form: Form):
+        super().__init__()
+        self._net = net
+        self._form = form
+        self._weights = {n: torch.tensor(w, dtype=torch.float32) for n, w in weights.items()}
+        self.ranges: Ranges | None = None
+        self.fixed: dict[str, Grid] = {}  # of the sites that become states
+        self.edges: dict[str, Grid] = {}  # x, y and the states by name
+        self._kept = 0
+
+    def run(self, x: torch.Tensor, states: Sequence[torch.Tensor]) -> tuple[Tape, dict[str, Value]]:
+        """y and the states by name. Floats if the ranges are not known yet."""
+        self._kept = 0
+        tape = Tape(self._form, self.ranges, self.fixed, self._constant)
+        edge = self.edges.get
+        values: dict[str, Any] = {FEATURES: Value(tape, x, edge(FEATURES))}
+        before = {
+            n: Value(tape, s, edge(n), n) for n, s in zip(self._net.state, states, strict=True)
+        }
+        after: dict[str, Value] = {}
+        for layer in self._net.layers:
+            tape.layer = layer.name
+            own = self._net.own(layer, self._weights)
+            joined = tape.join([values[name] for name in layer.inputs])
+            state = self._net.own(layer, before)
+            y, new = layer.cell(tape, _products(tape, own), own, joined, state)
+            values[layer.name] = valued(y)
+            after.update({f"{layer.name}.{n}": v for n, v in new.items()})
+        return tape, {"y": values[self._net.output], **after}
+
+    def forward(self, x: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        _, found = self.run(x, states)
+        self.edges.setdefault("y", found["y"].on)
+        # A state that another operator made on another grid, such as one that is also read as it
+        # is, is moved. ExecuTorch takes no tensor twice among the outputs.
+        moved = [v.tape.moved(v, self.edges[n]) if n != "y" and v.on != self.edges[n] else v
+                 for n, v in found.items()]
+        return tuple(v.data for v in moved)
+
+    def _constant(self, data: torch.Tensor) -> torch.Tensor:
+        name = f"constant{self._kept}"
+        self._kept += 1
+        if not hasattr(self, name):
+            self.register_buffer(name, data)
+        kept: torch.Tensor = getattr(self, name)
+        return kept
+
+
+def _products(tape: Tape, weights: Mapping[str, torch.Tensor]) -> Any:
+    def product(name: str, v: Any) -> Sums:
+        W = weights[name]
+        return Sums(tape, ((valued(v), W),), torch.zeros(W.shape[1]))
+
+    return product
+
+
+def quantized(
+    net: Network, weights: Mapping[str, Any], form: Form, calibration: Mapping[str, Any]
+) -> Step:
+    """The step on integers.
+
+    calibration: x (N, F) and each state (N, size) before the step, float32. Raises ValueError, with
+    the layer, for one that has no form in integers.
+    """
+    step = Step(net, weights, form)
+    given = {n: torch.tensor(a, dtype=torch.float32) for n, a in calibration.items()}
+    states = [given[name] for name in net.state]
+    tape, found = step.run(given["x"], states)
+    margin = MARGIN[form.bits]
+    step.edges[FEATURES] = symmetric(given["x"].abs().max().item() * margin, form.bits)
+    bounded = {f"{one.name}.{one.recurrent}": _bounded(one) for one in net.layers}
+    for name, before in zip(net.state, states, strict=True):
+        after = found[name]
+        extreme = max(before.abs().max().item(), after.data.abs().max().item())
+        grid = symmetric(extreme * margin, form.bits)
+        step.edges[name] = TANH[form.bits] if bounded.get(name) else grid
+        step.fixed[after.site] = step.edges[name]
+    step.ranges = tape.found
+    return step
+
+
+def _bounded(layer: Layer) -> bool:
+    return layer.bounded and layer.multiplies_state

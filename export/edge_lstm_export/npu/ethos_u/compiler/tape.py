@@ -1,0 +1,246 @@
+"""The operations of a cell (`layers.ops.Ops`) on integers.
+
+A cell runs twice on a tape. The first run is on floats over the calibration set, and keeps the
+range of each value by its site, a name that both runs give alike. The second run puts a quantize
+operator behind each operator, and a dequantize operator before. ExecuTorch turns such a graph into
+one of integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from .grids import LIMITS, SIGMOID, TANH, Grid, between, symmetric
+from .values import Joined, Sums, Value, valued
+
+# Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
+# wider range would make each of them longer.
+FLAT = {"sigmoid": 10.0, "tanh": 5.5}
+FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
+MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
+FINE = 256  # the lower part of a weight counts in steps of 1 / FINE
+_BINARY = {"add": torch.add, "mul": torch.mul, "sub": torch.sub}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """bits: of the values. narrow: the values of 8 bits that products read of layers and states.
+    fine: weights have a second int8 for their rest."""
+
+    bits: int
+    narrow: bool = False
+    fine: bool = False
+
+
+FORMS = {
+    "a8w8": {"plain": Form(8), "mixed": Form(16, narrow=True)},
+    "a16w8": {"plain": Form(16), "fine": Form(16, fine=True)},
+}
+
+
+class Tape:
+    """ranges: site -> (low, high), None in the run that finds them. fixed: the grids of sites that
+    are states. keep: makes a constant of the module."""
+
+    def __init__(
+        self,
+        form: Form,
+        ranges: Mapping[str, tuple[float, float]] | None,
+        fixed: Mapping[str, Grid],
+        keep: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        self.form = form
+        self.layer = ""
+        self.found: dict[str, tuple[float, float]] = {}
+        self._ranges = ranges
+        self._fixed = fixed
+        self._keep = keep
+        self._count = 0
+        self._narrowed: dict[int, Value] = {}
+
+    # --- what a cell calls ---
+
+    def sigmoid(self, a: Any) -> Value:
+        return self._function("sigmoid", a)
+
+    def tanh(self, a: Any) -> Value:
+        return self._function("tanh", a)
+
+    def relu(self, a: Any) -> Value:
+        return self._function("relu", a)
+
+    def split(self, a: Any, parts: int) -> tuple[Any, ...]:
+        if isinstance(a, Joined):
+            return a.parts
+        size = a.size // parts
+        spans = [(k * size, (k + 1) * size) for k in range(parts)]
+        if parts == 1:
+            return (a,)
+        if isinstance(a, Sums):
+            return tuple(a.columns(*span) for span in spans)
+        site = self._site("split")
+        return tuple(
+            self._result(f"{site}.{k}", a.float[:, start:stop], a.grid)
+            for k, (start, stop) in enumerate(spans)
+        )
+
+    def join(self, parts: list[Any]) -> Any:
+        if len(parts) == 1:
+            return parts[0]
+        if all(isinstance(part, Sums) for part in parts):
+            return Joined(tuple(parts))
+        values = [valued(part) for part in parts]
+        site = self._site("join")
+        if self._ranges is None:
+            return self._result(site, torch.cat([v.float for v in values], -1))
+        grids = {v.on for v in values}
+        lows, highs = zip(*(g.range for g in grids), strict=True)
+        grid = grids.pop() if len(grids) == 1 else between(min(lows), max(highs), self.form.bits)
+        same = [v.float if v.on == grid else self.moved(v, grid).float for v in values]
+        return self._result(site, torch.cat(same, -1), grid)
+
+    def sums(self, value: Any) -> Any:
+        return value
+
+    def keep(self, name: str, value: Any) -> Any:  # noqa: ARG002
+        return value
+
+    def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
+        raise ValueError("layer normalization has no form in integers")
+
+    def softmax(self, a: Any) -> Any:
+        raise ValueError("softmax has no form in integers")
+
+    def one_hot(self, a: Any, count: int) -> Any:
+        raise ValueError("an embedding has no form in integers")
+
+    # --- what values call ---
+
+    def apply(self, kind: str, a: Any, b: Any) -> Value:
+        site = self._site(kind)
+        b = valued(b) if isinstance(b, Value | Sums) else self._constant(b)
+        return self._result(site, _BINARY[kind](valued(a).float, b.float))
+
+    def product(self, sums: Sums, function: str) -> Value:
+        site = self._site("sum")
+        if self._ranges is None:
+            parts = [x.float @ W for x, W in sums.terms]
+            self._see(f"{site}.0", parts[0] + sums.bias)
+            for n, part in enumerate(parts[1:], 1):
+                self._see(f"{site}.{n}", part)
+            return self._result(site, sum(parts, sums.bias))
+        grid = self._grid(site, FLAT.get(function))
+        if self.form.fine:
+            x, W = self._side_by_side([(self._narrow(x), W) for x, W in sums.terms])
+            return self._result(site, self._linear(x, W, sums.bias), grid)
+        bias = sums.bias
+        total: Value | None = None
+        for n, (x, W) in enumerate(sums.terms):
+            last = n == len(sums.terms) - 1
+            own = grid if last and total is None else self._grid(f"{site}.{n}")
+            part = self._result(f"{site}.{n}", self._linear(self._narrow(x), W, bias), own)
+            bias = torch.zeros_like(bias)
+            if total is not None:
+                data = total.float + part.float
+                own = grid if last else self._grid(site)
+                part = self._result(site, data, own)
+            total = part
+        assert total is not None
+        return total
+
+    # --- how ---
+
+    def moved(self, value: Value, grid: Grid) -> Value:
+        """The value on another grid."""
+        return Value(self, grid.quantize(value.float), grid, value.site)
+
+    def _site(self, kind: str) -> str:
+        self._count += 1
+        return f"{self.layer}.{self._count}.{kind}"
+
+    def _see(self, site: str, data: torch.Tensor) -> None:
+        self.found[site] = (data.min().item(), data.max().item())
+
+    def _result(self, site: str, data: torch.Tensor, grid: Grid | None = None) -> Value:
+        if self._ranges is None:
+            self._see(site, data)
+            return Value(self, data, None, site)
+        grid = self._fixed.get(site) or grid or self._grid(site)
+        return Value(self, grid.quantize(data), grid, site)
+
+    def _grid(self, site: str, flat: float | None = None) -> Grid:
+        assert self._ranges is not None
+        bits = self.form.bits
+        low, high = (v * MARGIN[bits] for v in self._ranges[site])
+        if flat is not None:
+            low = max(low, -flat)
+            high = min(high, flat)
+        return between(low, high, bits)
+
+    def _constant(self, value: Any) -> Value:
+        data = torch.as_tensor(value, dtype=torch.float32).reshape(1, -1)
+        if self._ranges is None:
+            return Value(self, data)
+        grid = between(data.min().item(), data.max().item(), self.form.bits)
+        return Value(self, self._keep(grid.quantize(data)), grid)
+
+    def _narrow(self, x: Value) -> Value:
+        """x in 8 bits, if products read such. The network's inputs stay as they are: they are few,
+        and they may be far from zero."""
+        if not self.form.narrow or not x.site:
+            return x
+        if id(x) not in self._narrowed:
+            self._narrowed[id(x)] = self.moved(x, symmetric(x.on.range[1], 8))
+        return self._narrowed[id(x)]
+
+    def _side_by_side(self, terms: list[tuple[Value, torch.Tensor]]) -> tuple[Value, torch.Tensor]:
+        """All vectors as one of one grid, and their weights. The numbers stay as they are, and the
+        weights take up the ratios of the grids."""
+        one = terms[-1][0].on
+        weights = torch.cat([W * (x.on.scale / one.scale) for x, W in terms])
+        if len(terms) == 1:
+            return terms[0][0], weights
+        joined = torch.cat([one.dequantize(x.data) for x, _ in terms], -1)
+        return Value(self, one.quantize(joined), one), weights
+
+    def _linear(self, x: Value, W: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """x W + bias, with int8 weights of a scale for each column."""
+        rows = W.T.contiguous()  # (columns, in)
+        top = rows.abs().amax(1).clamp_min(1e-9)
+        scales = top / 127
+        whole = torch.clamp(torch.round(rows / scales[:, None]), -127, 127)
+        if self.form.fine:
+            # The integers of x on a grid that is FINE times wider are those of x / FINE.
+            rest = torch.round((rows / scales[:, None] - whole) * FINE).clamp(-127, 127)
+            whole = torch.cat([whole, rest], 1)
+            lower = x.on.dequantize(Grid(x.on.scale * FINE, 0, x.on.bits).quantize(x.float))
+            x = Value(self, x.on.quantize(torch.cat([x.float, lower], -1)), x.on)
+        ops = torch.ops.quantized_decomposed
+        kept = self._keep(scales)
+        zeros = self._keep(torch.zeros(len(scales), dtype=torch.int64))
+        weights = ops.dequantize_per_channel.default(
+            self._keep(whole.to(torch.int8)), kept, zeros, 0, -127, 127, torch.int8
+        )
+        steps = scales * x.on.scale
+        low, high = -(2**31), 2**31 - 1
+        whole_bias = torch.round(bias.double() / steps.double()).clamp(low, high)
+        added = ops.dequantize_per_channel.default(
+            self._keep(whole_bias.to(torch.int32)),
+            self._keep(steps),
+            zeros,
+            0,
+            low,
+            high,
+            torch.int32,
+        )
+        return torch.nn.functional.linear(x.float, weights, added)
+
+    def _function(self, kind: str, a: Any) -> Value:
+        a = a.value(kind) if isinstance(a, Sums) else a
+        site = self._site(kind)
+        fixed = FIXED[kind][self.form.bits] if kind in FIXED else None
+        return self._result(site, getattr(torch, kind)(a.float), fixed)

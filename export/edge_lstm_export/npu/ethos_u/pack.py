@@ -1,0 +1,59 @@
+"""What the bundle gets of a compiled model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...work import Artifact
+from ..converted import Packed
+
+_VELA = "Vela's estimate, not a measurement"
+
+
+def pack(artifact: Artifact) -> Packed:
+    """Beside the program on integers: ExecuTorch's file, and Vela's command stream. A desktop gets
+    TOSA's flatbuffer, which Vela takes for other configurations."""
+    made: Any = artifact.converter
+    name = f"{artifact.target}-{artifact.scheme}"
+    summary = made.summary
+    clock = float(summary["core_clock"])
+    time = f"{float(summary['cycles_total']) / clock * 1e6:.1f} us at {clock / 1e6:g} MHz"
+    flash = float(summary["off_chip_flash_memory_used"]) + float(
+        summary["on_chip_flash_memory_used"]
+    )
+    memory = {"internal": float(summary["sram_memory_used"]), "weight": flash}
+    estimates = [
+        ("cycles of a step", str(made.cycles)),
+        ("time of a step", time),
+        ("system configuration", f"{summary['system_config']}, {summary['memory_mode']}"),
+        ("SRAM", f"{memory['internal']:.2f} KiB"),
+        ("flash", f"{flash:.2f} KiB"),
+        ("DRAM", f"{float(summary['dram_memory_used']):.2f} KiB"),
+        ("operators on the CPU", str(made.on_cpu)),
+    ]
+    facts: dict[str, Any] = {
+        "recipe": {"io": {"form": artifact.form.name}},
+        "memory_kb": memory,
+        "operators": [_row(n, row) for n, row in enumerate(made.operators)],
+        "estimates": [{"what": w, "value": v, "source": _VELA} for w, v in estimates],
+    }
+    return Packed(
+        made.model,
+        facts,
+        members={f"{name}.flatbuffer": made.flatbuffer},
+        beside={f"{name}.pte": made.pte, f"{name}.vela.npz": made.stream},
+        versions={"executorch": "1.5.1", "ethos-u-vela": "5.1.0"},
+    )
+
+
+def _row(n: int, row: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": n,
+        "operator": row["NNG Operator"],
+        "dtype": "",
+        "target": row["Target"],
+        "outputs": "",
+        "cycles": row["Op Cycles"],
+        "traffic_kb": "",
+        "name": row["Name"],
+    }

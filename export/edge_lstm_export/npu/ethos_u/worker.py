@@ -1,0 +1,160 @@
+"""Runs inside the compiler's environment: makes a step of integers, lowers it with ExecuTorch,
+compiles it with Vela, and streams it on TOSA's reference model on request.
+
+`start` loads it, after it has set the limits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tosa_reference_model
+
+from edge_lstm_runtime.backends.tosa.program import pack
+from edge_lstm_runtime.model.network import network_from
+
+_COMPILER = "edge_lstm_ethos_u"
+
+
+def _load() -> Any:
+    """The package `compiler` under a name that no other package has."""
+    folder = Path(__file__).parent / "compiler"
+    place = importlib.util.spec_from_file_location(
+        _COMPILER, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    sys.modules[_COMPILER] = module
+    place.loader.exec_module(module)
+    names = ("lower", "program", "step", "tape")
+    return {name: importlib.import_module(f"{_COMPILER}.{name}") for name in names}
+
+
+_PARTS = _load()
+
+
+def build(job: dict[str, Any], folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """TOSA's flatbuffer, and the edges by name. Writes model.tosa, model.pte, model.flatbuffer,
+    model.npz (Vela's) and facts.json into `folder`."""
+    for name, digest in job["files"].items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise RuntimeError(f"{name} has changed since it was written")
+    net = network_from(job["features"], job["layers"])
+    arrays = [dict(np.load(folder / f"{name}.npz")) for name in ("weights", "calibration")]
+    form = _PARTS["tape"].FORMS[job["scheme"]][job["form"]]
+    step = _PARTS["step"].quantized(net, arrays[0], form, arrays[1])
+    sizes = {"x": job["features"], **net.state}
+    made = folder / "made"
+    made.mkdir()
+    lowered = _PARTS["lower"].lowered(step, sizes, job["target"], made)
+    program, constants = _PARTS["program"].program(lowered.tosa)
+    edges = {n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()}
+    # The runtime asks for an exact input of the program's, and names in the network's order.
+    program["edges"] = edges
+    (folder / "model.tosa").write_bytes(pack(program, constants))
+    (folder / "model.pte").write_bytes(lowered.pte)
+    (folder / "model.flatbuffer").write_bytes(lowered.tosa)
+    (folder / "model.npz").write_bytes((made / "output/out_vela.npz").read_bytes())
+    facts = {
+        "operators": _rows(made / "output", "*per-layer*.csv"),
+        "summary": _rows(made / "output", "*summary*.csv")[0],
+        "outside": lowered.on_cpu,
+    }
+    (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
+    return lowered.tosa, program
+
+
+def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
+    files = sorted(folder.glob(pattern))
+    if len(files) != 1:
+        raise RuntimeError(f"Vela wrote {len(files)} files {pattern}, expected one")
+    with files[0].open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class Simulator:
+    """TOSA's reference model, the state carried in integers. x, y and states: float32, flat."""
+
+    def __init__(self, tosa: bytes, program: dict[str, Any], names: list[str]):
+        self._tosa = tosa
+        self._edges = program["edges"]
+        self._tensors = program["tensors"]
+        self._inputs = dict(zip(["x", *names], program["inputs"], strict=True))
+        self._states: list[Any] = []
+
+    def set_state(self, states: list[Any]) -> None:
+        names = list(self._inputs)[1:]
+        self._states = [self._whole(n, s) for n, s in zip(names, states, strict=True)]
+
+    def get_state(self) -> Any:
+        names = list(self._inputs)[1:]
+        return np.concatenate(
+            [self._real(n, s) for n, s in zip(names, self._states, strict=True)]
+            or [np.empty(0, np.float32)]
+        )
+
+    def run(self, rows: Any) -> Any:
+        found = []
+        for row in rows:
+            answer, status = tosa_reference_model.run(
+                self._tosa, [self._whole("x", row), *self._states]
+            )
+            if status != tosa_reference_model.GraphStatus.TOSA_VALID:
+                raise RuntimeError(f"TOSA's reference model ended with {status}")
+            y, *self._states = map(np.asarray, answer)
+            found.append(self._real("y", y))
+        return np.concatenate(found)
+
+    def _whole(self, name: str, values: Any) -> Any:
+        edge = self._edges[name]
+        tensor = self._tensors[self._inputs[name]]
+        dtype = np.dtype(tensor["dtype"])
+        limits = np.iinfo(dtype)
+        nearest = np.rint(np.asarray(values, np.float64) / edge["scale"]) + edge["zero_point"]
+        return np.clip(nearest, limits.min, limits.max).astype(dtype).reshape(tensor["shape"])
+
+    def _real(self, name: str, whole: Any) -> Any:
+        edge = self._edges[name]
+        exact = (whole.astype(np.int64).ravel() - edge["zero_point"]) * edge["scale"]
+        return exact.astype(np.float32)
+
+
+class Worker:
+    """One model: built once, then simulated."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._simulator: Simulator | None = None
+        self._sizes: list[int] = []
+        self._features = 0
+
+    def answer(self, operation: str, job: dict[str, Any], data: bytes) -> bytes:
+        """job: of "build". data and result: float32, states one after the other."""
+        if operation == "build":
+            tosa, program = build(job, self._folder)
+            states = network_from(job["features"], job["layers"]).state
+            self._features = job["features"]
+            self._sizes = list(states.values())
+            self._simulator = Simulator(tosa, program, list(states))
+            return hashlib.sha256((self._folder / "model.tosa").read_bytes()).digest()
+        assert self._simulator is not None, "build comes first"
+        values = np.frombuffer(data, np.float32)
+        if operation == "set_state":
+            ends = np.cumsum(self._sizes)[:-1]
+            self._simulator.set_state(np.split(values, ends) if self._sizes else [])
+            return b""
+        if operation == "get_state":
+            found: bytes = self._simulator.get_state().tobytes()
+            return found
+        if operation == "run":
+            answers: bytes = self._simulator.run(values.reshape(-1, self._features)).tobytes()
+            return answers
+        raise ValueError(f"unknown operation {operation!r}")
