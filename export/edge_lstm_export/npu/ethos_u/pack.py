@@ -34,7 +34,6 @@ def pack(artifact: Artifact) -> Packed:
     facts: dict[str, Any] = {
         "recipe": {"io": {"form": artifact.form.name}},
         "memory_kb": memory,
-        "operators": [_row(n, row) for n, row in enumerate(made.operators)],
         "estimates": [{"what": w, "value": v, "source": _VELA} for w, v in estimates],
     }
     return Packed(
@@ -45,15 +44,3 @@ def pack(artifact: Artifact) -> Packed:
         versions={"executorch": "1.5.1", "ethos-u-vela": "5.1.0"},
     )
 
-
-def _row(n: int, row: dict[str, str]) -> dict[str, Any]:
-    return {
-        "id": n,
-        "operator": row["NNG Operator"],
-        "dtype": "",
-        "target": row["Target"],
-        "outputs": "",
-        "cycles": row["Op Cycles"],
-        "traffic_kb": "",
-        "name": row["Name"],
-    }

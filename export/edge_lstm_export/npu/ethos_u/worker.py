@@ -41,8 +41,8 @@ def _load() -> Any:
 _PARTS = _load()
 
 
-def build(job: dict[str, Any], folder: Path) -> tuple[bytes, dict[str, Any]]:
-    """TOSA's flatbuffer, and the edges by name. Writes model.tosa, model.pte, model.flatbuffer,
+def build(job: dict[str, Any], folder: Path) -> Simulator:
+    """Writes model.tosa, model.pte, model.flatbuffer,
     model.npz (Vela's) and facts.json into `folder`."""
     for name, digest in job["files"].items():
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
@@ -57,8 +57,10 @@ def build(job: dict[str, Any], folder: Path) -> tuple[bytes, dict[str, Any]]:
     lowered = _PARTS["lower"].lowered(step, sizes, job["target"], made)
     program, constants = _PARTS["program"].program(lowered.tosa)
     edges = {n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()}
-    # The runtime asks for an exact input of the program's, and names in the network's order.
     program["edges"] = edges
+    order = (program["inputs"], program["outputs"])
+    program["inputs"] = [order[0][k] for k in lowered.inputs]
+    program["outputs"] = [order[1][k] for k in lowered.outputs]
     (folder / "model.tosa").write_bytes(pack(program, constants))
     (folder / "model.pte").write_bytes(lowered.pte)
     (folder / "model.flatbuffer").write_bytes(lowered.tosa)
@@ -69,7 +71,7 @@ def build(job: dict[str, Any], folder: Path) -> tuple[bytes, dict[str, Any]]:
         "outside": lowered.on_cpu,
     }
     (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
-    return lowered.tosa, program
+    return Simulator(lowered, program, list(net.state))
 
 
 def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
@@ -83,8 +85,8 @@ def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
 class Simulator:
     """TOSA's reference model, the state carried in integers. x, y and states: float32, flat."""
 
-    def __init__(self, tosa: bytes, program: dict[str, Any], names: list[str]):
-        self._tosa = tosa
+    def __init__(self, lowered: Any, program: dict[str, Any], names: list[str]):
+        self._lowered = lowered
         self._edges = program["edges"]
         self._tensors = program["tensors"]
         self._inputs = dict(zip(["x", *names], program["inputs"], strict=True))
@@ -104,12 +106,14 @@ class Simulator:
     def run(self, rows: Any) -> Any:
         found = []
         for row in rows:
+            vectors = [self._whole("x", row), *self._states]
+            places = dict(zip(self._lowered.inputs, vectors, strict=True))
             answer, status = tosa_reference_model.run(
-                self._tosa, [self._whole("x", row), *self._states]
+                self._lowered.tosa, [places[k] for k in range(len(vectors))]
             )
             if status != tosa_reference_model.GraphStatus.TOSA_VALID:
                 raise RuntimeError(f"TOSA's reference model ended with {status}")
-            y, *self._states = map(np.asarray, answer)
+            y, *self._states = (np.asarray(answer[k]) for k in self._lowered.outputs)
             found.append(self._real("y", y))
         return np.concatenate(found)
 
@@ -139,11 +143,10 @@ class Worker:
     def answer(self, operation: str, job: dict[str, Any], data: bytes) -> bytes:
         """job: of "build". data and result: float32, states one after the other."""
         if operation == "build":
-            tosa, program = build(job, self._folder)
+            self._simulator = build(job, self._folder)
             states = network_from(job["features"], job["layers"]).state
             self._features = job["features"]
             self._sizes = list(states.values())
-            self._simulator = Simulator(tosa, program, list(states))
             return hashlib.sha256((self._folder / "model.tosa").read_bytes()).digest()
         assert self._simulator is not None, "build comes first"
         values = np.frombuffer(data, np.float32)

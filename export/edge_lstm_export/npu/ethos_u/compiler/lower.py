@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
@@ -20,11 +19,14 @@ _CALLS = ("executorch_call_delegate", "getitem")
 @dataclasses.dataclass(frozen=True)
 class Lowered:
     """tosa: the flatbuffer that Vela compiled. pte: ExecuTorch's program with Vela's stream.
-    on_cpu: the operators that are in no delegate."""
+    on_cpu: the operators that are in no delegate. inputs, outputs: for each of the step's, its
+    place among those of the flatbuffer, which has an order of its own."""
 
     tosa: bytes
     pte: bytes
     on_cpu: list[str]
+    inputs: list[int]
+    outputs: list[int]
 
 
 def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: Path) -> Lowered:
@@ -65,8 +67,10 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
     if len(delegates) != 1:
         raise RuntimeError(f"the NPU took the net in {len(delegates)} pieces, expected one")
     on_cpu = [n.name for n in calls if not n.name.startswith(_CALLS)]
-    return Lowered(files[0].read_bytes(), _buffer(edge), on_cpu)
-
-
-def _buffer(edge: Any) -> bytes:
-    return bytes(edge.to_executorch().buffer)
+    given = [arg.name for arg in delegates[0].args[1:]]  # behind the delegate itself
+    names = edge.exported_program().graph_signature.user_inputs
+    (output,) = (n for n in graph.graph.nodes if n.op == "output")
+    inputs = [given.index(name) for name in names]
+    outputs = [int(item.args[1]) for item in output.args[0]]
+    pte = bytes(edge.to_executorch().buffer)
+    return Lowered(files[0].read_bytes(), pte, on_cpu, inputs, outputs)
