@@ -60,7 +60,9 @@ def net(row: Row) -> tuple[ModelSpec, dict[str, Float32]]:
     spec = ModelSpec(channels, network, Values(tuple(f"y{k}" for k in range(OUTPUTS))))
     rng = np.random.default_rng(row.hidden + row.layers)
     bound = row.hidden**-0.5
-    weights = {n: rng.uniform(-bound, bound, s).astype(np.float32) for n, s in network.weights.items()}
+    weights = {
+        n: rng.uniform(-bound, bound, s).astype(np.float32) for n, s in network.weights.items()
+    }
     return spec, weights
 
 
@@ -120,7 +122,8 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = (asked.target, asked.scheme, asked.kind, asked.hidden, asked.layers)
     rows = [Row(*each) for each in itertools.product(*chosen)]
-    print("target         scheme type  hidden layers form      NRMSE  CPU   cycles SRAM KiB stored KiB")
+    figures = "form      NRMSE  CPU   cycles SRAM KiB stored KiB"
+    print(f"target         scheme type  hidden layers {figures}")
     with ThreadPoolExecutor(2) as pool:
         for text in pool.map(line, rows):
             print(text, flush=True)

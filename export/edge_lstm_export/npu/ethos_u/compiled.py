@@ -29,7 +29,7 @@ SOME = 500  # steps of a request: each answer comes well inside the time-out
 
 
 class Compiled(Process, Converted):
-    """model: the program's artifact. pte, flatbuffer, stream: ExecuTorch's, TOSA's and Vela's file."""
+    """model: the program's artifact. pte, flatbuffer, stream: files of ExecuTorch, TOSA, Vela."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Compiled(Process, Converted):
         on_cpu = sum(row["Target"] != "NPU" for row in self.operators)
         return on_cpu + len(self.outside)
 
-    def backend(self, weights: Weights) -> Backend:  # noqa: ARG002
+    def backend(self, weights: Weights) -> Backend:
         return self.integers()
 
     def integers(self, streams: int | None = None) -> TosaBackend:

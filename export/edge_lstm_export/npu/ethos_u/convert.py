@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_lstm_runtime import compare
+from edge_lstm_runtime import ConversionError, compare
 
 from ...work import Work
 from ..converted import Job
@@ -37,9 +37,8 @@ def convert(work: Work, job: Job, log_file: Path) -> Compiled:
             outputs = made.integers().run(work.rows[:length])
             error = compare(outputs, work.reference[:length]).nrmse
             if error > limit:
-                raise made.failure(
-                    f"has NRMSE {error:.1e} over the first golden sequence in the form "
-                    f"{job.form}, expected {limit:g} or less"
+                raise ConversionError(
+                    f"NRMSE {error:.1e} over the first golden sequence, expected {limit:g} or less"
                 )
     except BaseException:
         made.close()

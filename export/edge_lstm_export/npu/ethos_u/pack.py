@@ -43,4 +43,3 @@ def pack(artifact: Artifact) -> Packed:
         beside={f"{name}.pte": made.pte, f"{name}.vela.npz": made.stream},
         versions={"executorch": "1.5.1", "ethos-u-vela": "5.1.0"},
     )
-

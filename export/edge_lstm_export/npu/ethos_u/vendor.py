@@ -15,7 +15,7 @@ from ..finding import Finding, Rule
 from ..target import Table, Target
 from ..vendor import Vendor
 from . import targets
-from .conversion import FORMS, Conversion
+from .conversion import FORMS
 from .environment import ENVIRONMENT
 from .lint import RULES, findings, refused
 

@@ -70,7 +70,7 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
     given = [arg.name for arg in delegates[0].args[1:]]  # behind the delegate itself
     names = edge.exported_program().graph_signature.user_inputs
     (output,) = (n for n in graph.graph.nodes if n.op == "output")
-    inputs = [given.index(name) for name in names]
+    places = [given.index(name) for name in names]
     outputs = [int(item.args[1]) for item in output.args[0]]
     pte = bytes(edge.to_executorch().buffer)
-    return Lowered(files[0].read_bytes(), pte, on_cpu, inputs, outputs)
+    return Lowered(files[0].read_bytes(), pte, on_cpu, places, outputs)

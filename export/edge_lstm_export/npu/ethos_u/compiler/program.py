@@ -93,7 +93,7 @@ def _attributes(operator: Any) -> dict[str, Any]:
             continue
         length = getattr(found, f"{name}Length", None)
         getter = getattr(found, name)
-        value = getter() if length is None else [getter(k) for k in range(length())]
+        value: Any = getter() if length is None else [getter(k) for k in range(length())]
         value = _ROUNDINGS[value] if name == "RoundingMode" else value
         value = _TYPES[value].lower() if name == "AccType" else value
         snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -53,10 +53,10 @@ class Step(torch.nn.Module):
     def forward(self, x: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
         _, found = self.run(x, states)
         self.edges.setdefault("y", found["y"].on)
-        # A state that another operator made on another grid, such as one that is also read as it
-        # is, is moved. ExecuTorch takes no tensor twice among the outputs.
-        moved = [v.tape.moved(v, self.edges[n]) if n != "y" and v.on != self.edges[n] else v
-                 for n, v in found.items()]
+        # Such as a state that is the network's input, or a part of it.
+        moved = [
+            v if v.on == self.edges[n] else v.tape.moved(v, self.edges[n]) for n, v in found.items()
+        ]
         return tuple(v.data for v in moved)
 
     def _constant(self, data: torch.Tensor) -> torch.Tensor:

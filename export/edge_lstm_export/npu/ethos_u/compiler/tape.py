@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .grids import LIMITS, SIGMOID, TANH, Grid, between, symmetric
+from .grids import SIGMOID, TANH, Grid, between, symmetric
 from .values import Joined, Sums, Value, valued
 
 # Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
@@ -23,7 +23,11 @@ FLAT = {"sigmoid": 10.0, "tanh": 5.5}
 FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
 MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
 FINE = 256  # the lower part of a weight counts in steps of 1 / FINE
-_BINARY = {"add": torch.add, "mul": torch.mul, "sub": torch.sub}
+_BINARY: Mapping[str, Callable[..., torch.Tensor]] = {
+    "add": torch.add,
+    "mul": torch.mul,
+    "sub": torch.sub,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +110,7 @@ class Tape:
     def sums(self, value: Any) -> Any:
         return value
 
-    def keep(self, name: str, value: Any) -> Any:  # noqa: ARG002
+    def keep(self, name: str, value: Any) -> Any:
         return value
 
     def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
@@ -128,29 +132,38 @@ class Tape:
     def product(self, sums: Sums, function: str) -> Value:
         site = self._site("sum")
         if self._ranges is None:
-            parts = [x.float @ W for x, W in sums.terms]
-            self._see(f"{site}.0", parts[0] + sums.bias)
-            for n, part in enumerate(parts[1:], 1):
-                self._see(f"{site}.{n}", part)
-            return self._result(site, sum(parts, sums.bias))
+            return self._watched(site, sums)
         grid = self._grid(site, FLAT.get(function))
         if self.form.fine:
             x, W = self._side_by_side([(self._narrow(x), W) for x, W in sums.terms])
             return self._result(site, self._linear(x, W, sums.bias), grid)
+        if len(sums.terms) == 1:
+            ((x, W),) = sums.terms
+            return self._result(site, self._linear(self._narrow(x), W, sums.bias), grid)
+        # A sum of each vector, so that its weights have their own scale.
+        parts = []
         bias = sums.bias
-        total: Value | None = None
         for n, (x, W) in enumerate(sums.terms):
-            last = n == len(sums.terms) - 1
-            own = grid if last and total is None else self._grid(f"{site}.{n}")
-            part = self._result(f"{site}.{n}", self._linear(self._narrow(x), W, bias), own)
+            name = f"{site}.{n}"
+            data = self._linear(self._narrow(x), W, bias)
+            parts.append(self._result(name, data, self._grid(name)))
             bias = torch.zeros_like(bias)
-            if total is not None:
-                data = total.float + part.float
-                own = grid if last else self._grid(site)
-                part = self._result(site, data, own)
-            total = part
-        assert total is not None
+        total, *others = parts
+        for n, part in enumerate(others, 1):
+            own = grid if n == len(others) else self._grid(site)
+            total = self._result(site, total.float + part.float, own)
         return total
+
+    def _watched(self, site: str, sums: Sums) -> Value:
+        """In floats. The bias counts to the first part."""
+        (first, W), *others = sums.terms
+        total = first.float @ W + sums.bias
+        self._see(f"{site}.0", total)
+        for n, (x, other) in enumerate(others, 1):
+            part = x.float @ other
+            self._see(f"{site}.{n}", part)
+            total = total + part
+        return self._result(site, total)
 
     # --- how ---
 

@@ -17,6 +17,8 @@ class Maker(Protocol):
 
     def product(self, sums: Sums, function: str) -> Value: ...
 
+    def moved(self, value: Value, grid: Grid) -> Value: ...
+
 
 class Value:
     """A tensor, (N, size). data: floats, or integers if there is a grid."""
@@ -92,10 +94,10 @@ class Sums:
         return Sums(self.tape, tuple(terms), self.bias + other.bias)
 
     def __mul__(self, other: Any) -> Value:
-        return self.value() * other
+        return self.tape.apply("mul", self.value(), other)
 
     def __sub__(self, other: Any) -> Value:
-        return self.value() - other
+        return self.tape.apply("sub", self.value(), other)
 
     __radd__ = __add__
     __rmul__ = __mul__
