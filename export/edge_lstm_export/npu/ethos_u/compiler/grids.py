@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators that ExecuTorch knows
 
 LIMITS = {8: (-128, 127), 16: (-32768, 32767)}
 TYPES = {8: torch.int8, 16: torch.int16}

@@ -1,0 +1,113 @@
+"""The step on integers, in PyTorch, against the float64 reference. ExecuTorch isn't there yet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from edge_lstm_export.npu.ethos_u.compiler.grids import Grid, between
+from edge_lstm_export.npu.ethos_u.compiler.step import quantized
+from edge_lstm_export.npu.ethos_u.compiler.tape import FORMS, Form
+from edge_lstm_runtime import Reference, compare
+from edge_lstm_runtime.model.network import network_from
+from helpers.calibration import calibration_for
+from helpers.specs import feature_rows, mixed_spec, one_layer_spec
+from helpers.weights import random_weights
+
+STEPS = 60
+SIZES = {"x": 3, "r0.h": 13, "r0.c": 13}
+
+
+def streamed(step, rows, network):
+    """(steps, O) on integers, the state carried, and the last states."""
+    edges = step.edges
+    states = [edges[n].quantize(torch.zeros(1, size)) for n, size in network.state.items()]
+    found = []
+    with torch.no_grad():
+        for row in rows:
+            x = edges["x"].quantize(torch.tensor(row[None], dtype=torch.float32))
+            y, *states = step(x, *states)
+            found.append(edges["y"].dequantize(y).numpy()[0])
+    return np.stack(found), states
+
+
+def error(spec, form):
+    weights = random_weights(spec)
+    step = quantized(spec.network, weights, form, calibration_for(spec, weights, 200))
+    rows = feature_rows(spec, STEPS)
+    found, states = streamed(step, rows, spec.network)
+    for name, state in zip(spec.network.state, states, strict=True):
+        assert state.dtype == {8: torch.int8, 16: torch.int16}[step.edges[name].bits]
+    return compare(found, Reference(spec, weights).run(rows)).nrmse
+
+
+KINDS = [
+    ("lstm", {}),
+    ("gru", {}),
+    ("gru", {"linear_before_reset": False}),
+    ("rnn", {}),
+    ("rnn", {"activation": "relu"}),
+    ("causal-conv", {"kernel": 3}),
+    ("causal-conv", {"kernel": 2, "dilation": 2, "activation": "tanh"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
+def test_fine_weights_of_two_int8_follow_the_reference(kind, options):
+    assert error(one_layer_spec(kind, **options), Form(16, fine=True)) < 1e-3
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
+def test_one_int8_for_a_weight_is_coarser(kind, options):
+    """Half a step of 1 / 127 for each weight, over tens of weights."""
+    assert 1e-4 < error(one_layer_spec(kind, **options), Form(16)) < 2e-2
+
+
+@pytest.mark.parametrize(
+    ("scheme", "form", "limit"),
+    [("a16w8", "fine", 1e-3), ("a16w8", "plain", 1e-2), ("a8w8", "mixed", 3e-2)],
+)
+def test_a_graph_of_skips_and_activations(scheme, form, limit):
+    assert error(mixed_spec(), FORMS[scheme][form]) < limit
+
+
+def test_int8_everywhere_is_the_coarsest():
+    spec = one_layer_spec("lstm")
+    plain, mixed = (error(spec, FORMS["a8w8"][form]) for form in ("plain", "mixed"))
+    assert mixed < plain < 1e-1
+
+
+def test_states_go_in_and_out_on_one_grid():
+    spec = one_layer_spec("lstm")
+    weights = random_weights(spec)
+    samples = calibration_for(spec, weights, 200)
+    step = quantized(spec.network, weights, Form(16), samples)
+    assert step.edges["r0.h"] == Grid(2**-15, 0, 16)  # -1 to 1, and 0 is exact
+    extreme = np.abs(samples["r0.c"]).max()
+    assert extreme < step.edges["r0.c"].range[1] < 1.5 * extreme
+    x, *states = (step.edges[n].quantize(torch.zeros(1, k)) for n, k in SIZES.items())
+    _, found = step.run(x, states)
+    assert {n: found[n].grid for n in ("r0.h", "r0.c")} == {
+        n: step.edges[n] for n in ("r0.h", "r0.c")
+    }
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 6.0), (-3.0, 0.5), (2.0, 5.0)])
+def test_a_grid_of_8_bits_has_the_range_and_an_exact_zero(low, high):
+    grid = between(low, high, 8)
+    assert grid.dequantize(grid.quantize(torch.zeros(1))) == 0
+    values = torch.linspace(low, high, 101)
+    moved = grid.dequantize(grid.quantize(values)) - values
+    assert moved.abs().max() <= grid.scale
+
+
+def test_a_layer_that_has_no_form_is_refused_by_name():
+    layers = [
+        {"type": "layer-norm", "name": "norm", "inputs": ["x"]},
+        {"type": "dense", "name": "head", "inputs": ["norm"], "units": 2},
+    ]
+    network = network_from(3, layers)
+    weights = {n: np.ones(s, np.float32) for n, s in network.weights.items()}
+    with pytest.raises(ValueError, match="layer normalization has no form in integers"):
+        quantized(network, weights, Form(16), {"x": np.ones((2, 3), np.float32)})

@@ -1,0 +1,137 @@
+"""Ethos-U as a vendor, without its compiler."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import edge_lstm_export as ex
+from edge_lstm_export.npu.converted import Job
+from edge_lstm_export.npu.ethos_u.conversion import Conversion
+from edge_lstm_export.npu.ethos_u.lint import RULES, findings
+from edge_lstm_export.npu.ethos_u.pack import pack
+from edge_lstm_export.npu.ethos_u.targets import targets
+from edge_lstm_export.npu.ethos_u.vendor import VENDOR, Form
+from edge_lstm_export.npu.targets import known
+from edge_lstm_export.npu.vendor import vendor
+from edge_lstm_export.work import Artifact
+from edge_lstm_runtime import ConfigError
+from edge_lstm_runtime.model.measured import Measured
+from edge_lstm_runtime.model.network import network_from
+from helpers.specs import make_spec, mixed_spec, one_layer_spec
+
+# What `vela --help` of 5.1.0 lists.
+MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
+
+
+def test_the_targets_are_the_accelerators_of_vela():
+    assert list(targets()) == [f"ethos-{u}-{n}" for u, macs in MACS.items() for n in macs]
+    for name, chip in targets().items():
+        assert chip.macs == int(name.rsplit("-", 1)[1])
+        assert chip.schemes == ("a8w8", "a16w8")
+        assert name.split("-")[1].upper() in chip.system_config
+        assert chip.clock_mhz in (500, 1000)
+        assert chip.boards == "" or "boards" in chip.sources
+        for keys in chip.sources.values():
+            assert all(VENDOR.table.source(key) for key in keys)
+
+
+def test_a_target_leads_to_the_vendor():
+    assert vendor("ethos-u") is VENDOR
+    assert ex.targets()["ethos-u85-256"].vendor == "ethos-u"
+    with pytest.raises(ConfigError, match="is unknown; did you mean 'ethos-u55-128'"):
+        known("ethos-u55-129")
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "causal-conv"])
+def test_recurrent_layers_pass_lint(kind):
+    options = {"kernel": 2} if kind == "causal-conv" else {}
+    assert not findings(one_layer_spec(kind, **options))
+    assert not findings(mixed_spec())
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        ({"type": "layer-norm"}, "normalizes its input"),
+        ({"type": "softmax"}, "divides by a sum of powers"),
+    ],
+)
+def test_a_layer_without_a_form_is_named(layer, what):
+    layers = [
+        {"name": "odd", "inputs": ["x"], **layer},
+        {"type": "dense", "name": "head", "inputs": ["odd"], "units": 3},
+    ]
+    spec = dataclasses.replace(one_layer_spec("lstm"), network=network_from(3, layers))
+    (found,) = findings(spec)
+    assert (found.rule, found.level) == ("layer-has-integers", "error")
+    assert found.message == f"layer 'odd' {what}, which has no form in integers here"
+    assert RULES[found.rule].doc
+
+
+def test_a_whole_sequence_is_refused():
+    (found,) = findings(make_spec(bidirectional=True))
+    assert found.rule == "one-step"
+
+
+def test_both_forms_are_tried_the_cheaper_first():
+    class Asked:
+        chunk = 0
+
+    assert VENDOR.jobs(Asked(), "ethos-u55-128", "a16w8") == [
+        Job("ethos-u55-128", "a16w8", "plain"),
+        Job("ethos-u55-128", "a16w8", "fine"),
+    ]
+
+
+def test_the_worker_is_told_the_network(tmp_path, random_model):
+    spec, weights = random_model(1, 4)
+    sizes = {"x": spec.feature_size, **spec.network.state}
+    drawn = {name: np.zeros((5, size), np.float32) for name, size in sizes.items()}
+    chip = targets()["ethos-u85-256"]
+    conversion = Conversion(spec, weights, drawn, chip, "a16w8", "fine")
+    assert set(conversion.write(tmp_path)) == {"job.json", "weights.npz", "calibration.npz"}
+    assert conversion.label == "ethos-u85-256 a16w8 fine"
+    job = conversion.job
+    assert network_from(job["features"], job["layers"]) == spec.network
+    assert job["target"] == {
+        "accelerator": "ethos-u85-256",
+        "system_config": "Ethos_U85_SYS_DRAM_Mid",
+        "memory_mode": "Sram_Only",
+    }
+    with np.load(tmp_path / "weights.npz") as found:
+        assert set(found) == set(weights)
+
+
+def test_a_bundle_gets_what_vela_estimated():
+    class Made:
+        """What `compiled.Compiled` has read from Vela's files, of an LSTM of 16 units."""
+
+        cycles = 5954
+        on_cpu = 0
+        model, pte, flatbuffer, stream = b"m", b"p", b"f", b"s"
+        summary = {  # noqa: RUF012
+            "core_clock": "500000000.0",
+            "cycles_total": "5954",
+            "system_config": "Ethos_U55_High_End_Embedded",
+            "memory_mode": "Shared_Sram",
+            "sram_memory_used": "0.40625",
+            "dram_memory_used": "0.0",
+            "on_chip_flash_memory_used": "0.0",
+            "off_chip_flash_memory_used": "12.625",
+        }
+
+    artifact = Artifact(
+        "ethos-u55-128", "a16w8", Form("fine"), Made(), np.zeros((1, 1)), Measured("tosa", "m")
+    )
+    packed = pack(artifact)
+    assert packed.facts["memory_kb"] == {"internal": 0.40625, "weight": 12.625}
+    told = {row["what"]: row["value"] for row in packed.facts["estimates"]}
+    assert told["time of a step"] == "11.9 us at 500 MHz"
+    assert told["operators on the CPU"] == "0"
+    assert {row["source"] for row in packed.facts["estimates"]} == {
+        "Vela's estimate, not a measurement"
+    }
+    assert set(packed.beside) == {"ethos-u55-128-a16w8.pte", "ethos-u55-128-a16w8.vela.npz"}
