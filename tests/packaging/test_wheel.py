@@ -215,7 +215,11 @@ def test_what_the_desktops_says(for_desktop: Path) -> None:
         "train", "export", "desktop", "keras", "tflite", "search", "ray", "mlflow", "wandb", "docs",
         "notebooks", "build", "dev",
     }  # fmt: skip
-    assert points == "[edge_lstm.backends]\nrknn-sim = edge_lstm_export.npu.rknn.sim\n"
+    assert points.splitlines() == [
+        "[edge_lstm.backends]",
+        "rknn-sim = edge_lstm_export.npu.rknn.sim",
+        "tosa-sim = edge_lstm_export.npu.ethos_u.sim",
+    ]
 
 
 def test_nothing_but_numpy_is_there(board: Path) -> None:

@@ -25,11 +25,12 @@ from .environment import ENVIRONMENT
 
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about 20
 TOOL = Tool(ENVIRONMENT, Path(__file__).with_name("worker.py"))
+KINDS = ("pte", "tflite", "npz", "flatbuffer")  # ExecuTorch's, TFLite's, Vela's, TOSA's
 SOME = 500  # steps of a request: each answer comes well inside the time-out
 
 
 class Compiled(Process, Converted):
-    """model: the program's artifact. pte, flatbuffer, stream: files of ExecuTorch, TOSA, Vela."""
+    """model: the program's artifact. files_of: kind -> the content of another file, of KINDS."""
 
     def __init__(
         self,
@@ -51,9 +52,7 @@ class Compiled(Process, Converted):
             self.model = self.read("model.tosa")
             if hashlib.sha256(self.model).digest() != digest:
                 raise self.failure("wrote a model that was changed before it was read", retry=True)
-            self.pte, self.flatbuffer, self.stream = (
-                self.read(f"model.{kind}") for kind in ("pte", "flatbuffer", "npz")
-            )
+            self.files_of = {kind: self.read(f"model.{kind}") for kind in KINDS}
             facts = json.loads(self.read("facts.json"))
             self.operators: list[dict[str, str]] = facts["operators"]
             self.summary: dict[str, str] = facts["summary"]

@@ -7,15 +7,17 @@ from typing import Any
 from ...work import Artifact
 from ..converted import Packed
 
+BOARD = ("pte", "tflite", "npz")  # of `Compiled.files_of`
 _VELA = "Vela's estimate, not a measurement"
 
 
 def pack(artifact: Artifact) -> Packed:
-    """Beside the program on integers: ExecuTorch's file, and Vela's command stream. A desktop gets
+    """Beside the program on integers: ExecuTorch's, TFLite's and Vela's own file. A desktop gets
     TOSA's flatbuffer, which Vela takes for other configurations."""
     made: Any = artifact.converter
     name = f"{artifact.target}-{artifact.scheme}"
     summary = made.summary
+    files = made.files_of
     clock = float(summary["core_clock"])
     time = f"{float(summary['cycles_total']) / clock * 1e6:.1f} us at {clock / 1e6:g} MHz"
     flash = float(summary["off_chip_flash_memory_used"]) + float(
@@ -39,7 +41,7 @@ def pack(artifact: Artifact) -> Packed:
     return Packed(
         made.model,
         facts,
-        members={f"{name}.flatbuffer": made.flatbuffer},
-        beside={f"{name}.pte": made.pte, f"{name}.vela.npz": made.stream},
+        members={f"{name}.flatbuffer": files["flatbuffer"]},
+        beside={f"{name}.{kind}": files[kind] for kind in BOARD},
         versions={"executorch": "1.5.1", "ethos-u-vela": "5.1.0"},
     )

@@ -42,8 +42,8 @@ _PARTS = _load()
 
 
 def build(job: dict[str, Any], folder: Path) -> Simulator:
-    """Writes model.tosa, model.pte, model.flatbuffer,
-    model.npz (Vela's) and facts.json into `folder`."""
+    """Writes facts.json into `folder`, and model.tosa (the program), .pte, .tflite, .flatbuffer
+    (TOSA's) and .npz (Vela's)."""
     for name, digest in job["files"].items():
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
             raise RuntimeError(f"{name} has changed since it was written")
@@ -63,6 +63,7 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
     program["outputs"] = [order[1][k] for k in lowered.outputs]
     (folder / "model.tosa").write_bytes(pack(program, constants))
     (folder / "model.pte").write_bytes(lowered.pte)
+    (folder / "model.tflite").write_bytes(lowered.tflite)
     (folder / "model.flatbuffer").write_bytes(lowered.tosa)
     (folder / "model.npz").write_bytes((made / "output/out_vela.npz").read_bytes())
     facts = {

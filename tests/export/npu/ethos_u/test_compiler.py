@@ -53,5 +53,9 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, schem
         again = model.run(rows[3:6])
         model.state = carried
         assert np.array_equal(model.run(rows[3:6]), again)
-        assert made.pte[4:8] == b"ET12"  # of ExecuTorch's flatbuffer
-        assert b"TOSA" in made.flatbuffer[:64]
+        files = made.files_of
+        assert files["pte"][4:8] == b"ET12"  # of ExecuTorch's flatbuffer
+        assert files["flatbuffer"][4:8] == b"TOSA"
+        # Of TFLite's: all is one operator of the delegate.
+        assert files["tflite"][4:8] == b"TFL3"
+        assert files["tflite"].count(b"ethos-u") == 1

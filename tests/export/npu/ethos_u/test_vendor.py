@@ -111,7 +111,8 @@ def test_a_bundle_gets_what_vela_estimated():
 
         cycles = 5954
         on_cpu = 0
-        model, pte, flatbuffer, stream = b"m", b"p", b"f", b"s"
+        model = b"m"
+        files_of = {"pte": b"p", "tflite": b"t", "npz": b"n", "flatbuffer": b"f"}  # noqa: RUF012
         summary = {  # noqa: RUF012
             "core_clock": "500000000.0",
             "cycles_total": "5954",
@@ -134,4 +135,9 @@ def test_a_bundle_gets_what_vela_estimated():
     assert {row["source"] for row in packed.facts["estimates"]} == {
         "Vela's estimate, not a measurement"
     }
-    assert set(packed.beside) == {"ethos-u55-128-a16w8.pte", "ethos-u55-128-a16w8.vela.npz"}
+    assert packed.beside == {
+        "ethos-u55-128-a16w8.pte": b"p",
+        "ethos-u55-128-a16w8.tflite": b"t",
+        "ethos-u55-128-a16w8.npz": b"n",
+    }
+    assert packed.members == {"ethos-u55-128-a16w8.flatbuffer": b"f"}

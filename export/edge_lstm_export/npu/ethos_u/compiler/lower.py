@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
+from ethosu.vela import vela
 from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
@@ -19,11 +20,13 @@ _CALLS = ("executorch_call_delegate", "getitem")
 @dataclasses.dataclass(frozen=True)
 class Lowered:
     """tosa: the flatbuffer that Vela compiled. pte: ExecuTorch's program with Vela's stream.
+    tflite: a TFLite file with one operator, that stream, for TFLite Micro and Linux.
     on_cpu: the operators that are in no delegate. inputs, outputs: for each of the step's, its
     place among those of the flatbuffer, which has an order of its own."""
 
     tosa: bytes
     pte: bytes
+    tflite: bytes
     on_cpu: list[str]
     inputs: list[int]
     outputs: list[int]
@@ -73,4 +76,21 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
     places = [given.index(name) for name in names]
     outputs = [int(item.args[1]) for item in output.args[0]]
     pte = bytes(edge.to_executorch().buffer)
-    return Lowered(files[0].read_bytes(), pte, on_cpu, places, outputs)
+    tflite = _tflite(files[0], target, folder / "tflite")
+    return Lowered(files[0].read_bytes(), pte, tflite, on_cpu, places, outputs)
+
+
+def _tflite(tosa: Path, target: dict[str, str], folder: Path) -> bytes:
+    """Vela takes TOSA, and writes TFLite. So no converter of TensorFlow is needed."""
+    vela.main(
+        [
+            f"--accelerator-config={target['accelerator']}",
+            "--config=Arm/vela.ini",
+            f"--system-config={target['system_config']}",
+            f"--memory-mode={target['memory_mode']}",
+            "--output-format=tflite",
+            f"--output-dir={folder}",
+            str(tosa),
+        ]
+    )
+    return next(folder.glob("*.tflite")).read_bytes()
