@@ -17,7 +17,10 @@ from edge_lstm_runtime import (
 from edge_lstm_runtime.backends.artifacts import pick_artifact
 from edge_lstm_runtime.backends.tosa.backend import KIND
 
+from .compiled import Compiled, ReferenceModel
+from .conversion import Conversion
 from .environment import ENVIRONMENT
+from .targets import targets
 
 FACTS = Facts(
     "the artifact's",
@@ -31,10 +34,6 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     member, entry = pick_artifact(bundle, KIND, artifact)
     if reason := ENVIRONMENT.unsupported_reason():
         raise BackendUnavailableError(f"backend 'tosa-sim' can't run here: {reason}")
-    from .compiled import Compiled, ReferenceModel
-    from .conversion import Conversion
-    from .targets import targets
-
     chip = targets().get(str(entry.get("target")))
     form = entry.get("recipe", {}).get("io", {}).get("form")
     if chip is None or form is None:

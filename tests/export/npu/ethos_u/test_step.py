@@ -72,6 +72,17 @@ def test_a_graph_of_skips_and_activations(scheme, form, limit):
     assert error(mixed_spec(), FORMS[scheme][form]) < limit
 
 
+def test_int8_of_a_small_state_has_a_small_step():
+    """The states of this net stay within a fraction of -1 to 1, and int8 takes that range."""
+    spec = one_layer_spec("lstm")
+    weights = {name: 0.1 * array for name, array in random_weights(spec).items()}
+    samples = calibration_for(spec, weights, 200)
+    extreme = np.abs(samples["r0.h"]).max()
+    assert extreme < 0.2
+    step = quantized(spec.network, weights, Form(8), samples)
+    assert extreme <= step.edges["r0.h"].range[1] < 1.2 * extreme
+
+
 def test_int8_everywhere_is_the_coarsest():
     spec = one_layer_spec("lstm")
     plain, mixed = (error(spec, FORMS["a8w8"][form]) for form in ("plain", "mixed"))

@@ -89,15 +89,18 @@ def quantized(
     states = [given[name] for name in net.state]
     tape, found = step.run(given["x"], states)
     margin = MARGIN[form.bits]
+    ranges = dict(tape.found)
     step.edges[FEATURES] = symmetric(given["x"].abs().max().item() * margin, form.bits)
     bounded = {f"{one.name}.{one.recurrent}": _bounded(one) for one in net.layers}
     for name, before in zip(net.state, states, strict=True):
         after = found[name]
         extreme = max(before.abs().max().item(), after.data.abs().max().item())
+        ranges[name] = ranges[after.site] = (-extreme, extreme)
         grid = symmetric(extreme * margin, form.bits)
-        step.edges[name] = TANH[form.bits] if bounded.get(name) else grid
+        # 16 bits have room for all that may come. 8 bits have not.
+        step.edges[name] = TANH[16] if form.bits == 16 and bounded.get(name) else grid
         step.fixed[after.site] = step.edges[name]
-    step.ranges = tape.found
+    step.ranges = ranges
     return step
 
 

@@ -206,8 +206,10 @@ class Tape:
         and they may be far from zero."""
         if not self.form.narrow or not x.site:
             return x
+        assert self._ranges is not None
         if id(x) not in self._narrowed:
-            self._narrowed[id(x)] = self.moved(x, symmetric(x.on.range[1], 8))
+            extreme = max(map(abs, self._ranges[x.site])) * MARGIN[8]
+            self._narrowed[id(x)] = self.moved(x, symmetric(extreme, 8))
         return self._narrowed[id(x)]
 
     def _side_by_side(self, terms: list[tuple[Value, torch.Tensor]]) -> tuple[Value, torch.Tensor]:
