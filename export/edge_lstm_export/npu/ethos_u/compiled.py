@@ -1,17 +1,19 @@
-"""One model, compiled by Vela and on TOSA's reference model, in a process of its own."""
+"""One model, compiled by Vela or read from a bundle, on TOSA's reference model, in a process of
+its own."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lstm_runtime import Backend
+from edge_lstm_runtime import Backend, ModelSpec
 from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.tosa.backend import TosaBackend
 from edge_lstm_runtime.backends.tosa.program import unpack
@@ -20,7 +22,7 @@ from ..converted import Converted, Weights
 from ..worker.batch import Batch
 from ..worker.child import Tool
 from ..worker.process import Process
-from .conversion import Conversion
+from .conversion import Conversion, written
 from .environment import ENVIRONMENT
 
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about 20
@@ -29,7 +31,36 @@ KINDS = ("pte", "tflite", "npz", "flatbuffer")  # ExecuTorch's, TFLite's, Vela's
 SOME = 500  # steps of a request: each answer comes well inside the time-out
 
 
-class Compiled(Process, Converted):
+class Simulated(Process):
+    """A program on TOSA's reference model. spec: of the network that it was made from."""
+
+    spec: ModelSpec
+
+    def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """features: (steps, F) -> (steps, O) on the reference model, the state carried."""
+        rows = np.asarray(features, np.float32)
+        parts = [self._floats("run", rows[k : k + SOME]) for k in range(0, len(rows), SOME)]
+        empty = np.empty(0, np.float32)
+        return np.concatenate(parts or [empty]).reshape(len(rows), -1)
+
+    def reset(self) -> None:
+        self.set_state(self.spec.network.initial_state())
+
+    def get_state(self) -> State:
+        sizes = self.spec.network.state
+        ends = np.cumsum(list(sizes.values()))[:-1]
+        return dict(zip(sizes, np.split(self._floats("get_state"), ends), strict=True))
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        parts = [state[name] for name in self.spec.network.state]
+        self._floats("set_state", np.concatenate([*parts, np.empty(0, np.float32)]))
+
+    def _floats(self, operation: str, array: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        content = b"" if array is None else np.ascontiguousarray(array, np.float32).tobytes()
+        return np.frombuffer(self.ask(operation, content), np.float32)
+
+
+class Compiled(Simulated, Converted):
     """model: the program's artifact. files_of: kind -> the content of another file, of KINDS."""
 
     def __init__(
@@ -79,57 +110,50 @@ class Compiled(Process, Converted):
         """The program on NumPy, equal to the reference model to the bit."""
         return TosaBackend(self.spec, self.program, self._constants, streams=streams)
 
-    def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """features: (steps, F) -> (steps, O) on the reference model, the state carried."""
-        rows = np.asarray(features, np.float32)
-        parts = [self._floats("run", rows[k : k + SOME]) for k in range(0, len(rows), SOME)]
-        empty = np.empty(0, np.float32)
-        return np.concatenate(parts or [empty]).reshape(len(rows), -1)
 
-    def reset(self) -> None:
-        self.set_state(self.spec.network.initial_state())
+class Opened(Simulated):
+    """An artifact of a bundle. program, flatbuffer: the two files that an export has made."""
 
-    def get_state(self) -> State:
-        sizes = self.spec.network.state
-        ends = np.cumsum(list(sizes.values()))[:-1]
-        return dict(zip(sizes, np.split(self._floats("get_state"), ends), strict=True))
-
-    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        parts = [state[name] for name in self.spec.network.state]
-        self._floats("set_state", np.concatenate([*parts, np.empty(0, np.float32)]))
-
-    def _floats(self, operation: str, array: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        content = b"" if array is None else np.ascontiguousarray(array, np.float32).tobytes()
-        return np.frombuffer(self.ask(operation, content), np.float32)
+    def __init__(self, spec: ModelSpec, program: bytes, flatbuffer: bytes):
+        self.spec = spec
+        contents = {"model.tosa": program, "model.flatbuffer": flatbuffer}
+        super().__init__(TOOL, "the reference model", partial(written, contents))
+        try:
+            layers = spec.network.to_list()
+            job = {"features": spec.inputs.feature_size, "layers": layers, "files": self.files}
+            self.ask("open", job=job)
+        except BaseException:
+            self.close()
+            raise
 
 
 class ReferenceModel(Backend):
-    """TOSA's reference model with a compiled model."""
+    """TOSA's reference model with one program."""
 
     name = "tosa-sim"
 
-    def __init__(self, compiled: Compiled):
-        self._compiled = compiled
+    def __init__(self, program: Simulated):
+        self._program = program
         self.reset()
 
     def reset(self) -> None:
-        self._compiled.reset()
+        self._program.reset()
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         answer: NDArray[Any] = self.run(features[None])[0]
         return answer
 
     def run(self, features: NDArray[Any]) -> NDArray[Any]:
-        return self._compiled.run(features)
+        return self._program.run(features)
 
     @property
     def state(self) -> State:
-        return self._compiled.get_state()
+        return self._program.get_state()
 
     @state.setter
     def state(self, value: State) -> None:
-        sizes = self._compiled.spec.network.state
-        self._compiled.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
+        sizes = self._program.spec.network.state
+        self._program.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
 
     def close(self) -> None:
-        self._compiled.close()
+        self._program.close()

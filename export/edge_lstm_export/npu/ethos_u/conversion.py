@@ -62,6 +62,11 @@ class Conversion:
             "weights.npz": write_npz(dict(self.weights)),
             "calibration.npz": write_npz(drawn),
         }
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-        return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        return written(contents, folder)
+
+
+def written(contents: Mapping[str, bytes], folder: Path) -> dict[str, str]:
+    """Writes the files. Returns the sha256 of each."""
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}

@@ -7,6 +7,7 @@ compiles it with Vela, and streams it on TOSA's reference model on request.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import importlib.util
 import json
@@ -17,45 +18,41 @@ from typing import Any
 import numpy as np
 import tosa_reference_model
 
-from edge_lstm_runtime.backends.tosa.program import pack
+from edge_lstm_runtime.backends.tosa.program import pack, unpack
 from edge_lstm_runtime.model.network import network_from
 
 _COMPILER = "edge_lstm_ethos_u"
 
 
-def _load() -> Any:
-    """The package `compiler` under a name that no other package has."""
-    folder = Path(__file__).parent / "compiler"
-    place = importlib.util.spec_from_file_location(
-        _COMPILER, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert place is not None
-    assert place.loader is not None
-    module = importlib.util.module_from_spec(place)
-    sys.modules[_COMPILER] = module
-    place.loader.exec_module(module)
-    names = ("lower", "program", "step", "tape")
-    return {name: importlib.import_module(f"{_COMPILER}.{name}") for name in names}
-
-
-_PARTS = _load()
+@functools.cache
+def _part(name: str) -> Any:
+    """A module of `compiler`, which is loaded under a name that no other package has. Most of them
+    bring torch, which takes seconds."""
+    if _COMPILER not in sys.modules:
+        folder = Path(__file__).parent / "compiler"
+        place = importlib.util.spec_from_file_location(
+            _COMPILER, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert place is not None
+        assert place.loader is not None
+        module = importlib.util.module_from_spec(place)
+        sys.modules[_COMPILER] = module
+        place.loader.exec_module(module)
+    return importlib.import_module(f"{_COMPILER}.{name}")
 
 
 def build(job: dict[str, Any], folder: Path) -> Simulator:
     """Writes facts.json into `folder`, and model.tosa (the program), .pte, .tflite, .flatbuffer
     (TOSA's) and .npz (Vela's)."""
-    for name, digest in job["files"].items():
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-            raise RuntimeError(f"{name} has changed since it was written")
     net = network_from(job["features"], job["layers"])
     arrays = [dict(np.load(folder / f"{name}.npz")) for name in ("weights", "calibration")]
-    form = _PARTS["tape"].FORMS[job["scheme"]][job["form"]]
-    step = _PARTS["step"].quantized(net, arrays[0], form, arrays[1])
+    form = _part("tape").FORMS[job["scheme"]][job["form"]]
+    step = _part("step").quantized(net, arrays[0], form, arrays[1])
     sizes = {"x": job["features"], **net.state}
     made = folder / "made"
     made.mkdir()
-    lowered = _PARTS["lower"].lowered(step, sizes, job["target"], made)
-    program, constants = _PARTS["program"].program(lowered.tosa)
+    lowered = _part("lower").lowered(step, sizes, job["target"], made)
+    program, constants = _part("program").program(lowered.tosa)
     edges = {n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()}
     program["edges"] = edges
     order = (program["inputs"], program["outputs"])
@@ -72,7 +69,14 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
         "outside": lowered.on_cpu,
     }
     (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
-    return Simulator(lowered, program, list(net.state))
+    return Simulator(lowered.tosa, program, list(net.state))
+
+
+def opened(job: dict[str, Any], folder: Path) -> Simulator:
+    """Of model.flatbuffer and model.tosa, which an export has made."""
+    program, _ = unpack((folder / "model.tosa").read_bytes(), "model.tosa")
+    net = network_from(job["features"], job["layers"])
+    return Simulator((folder / "model.flatbuffer").read_bytes(), program, list(net.state))
 
 
 def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
@@ -86,8 +90,12 @@ def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
 class Simulator:
     """TOSA's reference model, the state carried in integers. x, y and states: float32, flat."""
 
-    def __init__(self, lowered: Any, program: dict[str, Any], names: list[str]):
-        self._lowered = lowered
+    def __init__(self, tosa: bytes, program: dict[str, Any], names: list[str]):
+        own, _ = _part("program").program(tosa)
+        self._tosa = tosa
+        # The model takes and gives its tensors in the flatbuffer's order.
+        self._places = [program["inputs"].index(name) for name in own["inputs"]]
+        self._found = [own["outputs"].index(name) for name in program["outputs"]]
         self._edges = program["edges"]
         self._tensors = program["tensors"]
         self._inputs = dict(zip(["x", *names], program["inputs"], strict=True))
@@ -108,13 +116,12 @@ class Simulator:
         found = []
         for row in rows:
             vectors = [self._whole("x", row), *self._states]
-            places = dict(zip(self._lowered.inputs, vectors, strict=True))
             answer, status = tosa_reference_model.run(
-                self._lowered.tosa, [places[k] for k in range(len(vectors))]
+                self._tosa, [vectors[k] for k in self._places]
             )
             if status != tosa_reference_model.GraphStatus.TOSA_VALID:
                 raise RuntimeError(f"TOSA's reference model ended with {status}")
-            y, *self._states = (np.asarray(answer[k]) for k in self._lowered.outputs)
+            y, *self._states = (np.asarray(answer[k]) for k in self._found)
             found.append(self._real("y", y))
         return np.concatenate(found)
 
@@ -142,14 +149,18 @@ class Worker:
         self._features = 0
 
     def answer(self, operation: str, job: dict[str, Any], data: bytes) -> bytes:
-        """job: of "build". data and result: float32, states one after the other."""
-        if operation == "build":
-            self._simulator = build(job, self._folder)
+        """job: of "build" and "open". data and result: float32, states one after the other."""
+        if operation in ("build", "open"):
+            for name, digest in job["files"].items():
+                if hashlib.sha256((self._folder / name).read_bytes()).hexdigest() != digest:
+                    raise RuntimeError(f"{name} has changed since it was written")
+            make = build if operation == "build" else opened
+            self._simulator = make(job, self._folder)
             states = network_from(job["features"], job["layers"]).state
             self._features = job["features"]
             self._sizes = list(states.values())
             return hashlib.sha256((self._folder / "model.tosa").read_bytes()).digest()
-        assert self._simulator is not None, "build comes first"
+        assert self._simulator is not None, "build or open comes first"
         values = np.frombuffer(data, np.float32)
         if operation == "set_state":
             ends = np.cumsum(self._sizes)[:-1]
