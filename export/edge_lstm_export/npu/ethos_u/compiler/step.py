@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from edge_lstm_runtime.layers import FEATURES, Layer
@@ -106,3 +107,21 @@ def quantized(
 
 def _bounded(layer: Layer) -> bool:
     return layer.bounded and layer.multiplies_state
+
+
+def streamed(step: Step, rows: Any, states: Sequence[Any]) -> Any:
+    """(steps, O) float32 of PyTorch on the step's integers. rows: (steps, F). states: (size,)
+    before the first, in the network's order."""
+    edges = step.edges
+    names = [name for name in edges if name not in (FEATURES, "y")]
+    carried = [
+        edges[name].quantize(torch.tensor(state[None], dtype=torch.float32))
+        for name, state in zip(names, states, strict=True)
+    ]
+    found = []
+    with torch.no_grad():
+        for row in rows:
+            x = edges[FEATURES].quantize(torch.tensor(row[None], dtype=torch.float32))
+            y, *carried = step(x, *carried)
+            found.append(edges["y"].dequantize(y).numpy()[0])
+    return np.stack(found)

@@ -9,6 +9,7 @@ one of integers.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from .values import Joined, Sums, Value, valued
 
 # Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
 # wider range would make each of them longer.
-FLAT = {"sigmoid": 10.0, "tanh": 5.5}
+FLAT = {"sigmoid": (-10.0, 10.0), "tanh": (-5.5, 5.5), "relu": (0.0, math.inf)}
 FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
 MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
 FINE = 256  # the lower part of a weight counts in steps of 1 / FINE
@@ -88,7 +89,7 @@ class Tape:
             return tuple(a.columns(*span) for span in spans)
         site = self._site("split")
         return tuple(
-            self._result(f"{site}.{k}", a.float[:, start:stop], a.grid)
+            self._unmoved(f"{site}.{k}", a.float[:, start:stop], a.grid)
             for k, (start, stop) in enumerate(spans)
         )
 
@@ -100,12 +101,12 @@ class Tape:
         values = [valued(part) for part in parts]
         site = self._site("join")
         if self._ranges is None:
-            return self._result(site, torch.cat([v.float for v in values], -1))
+            return self._unmoved(site, torch.cat([v.float for v in values], -1), None)
         grids = {v.on for v in values}
         lows, highs = zip(*(g.range for g in grids), strict=True)
         grid = grids.pop() if len(grids) == 1 else between(min(lows), max(highs), self.form.bits)
         same = [v.float if v.on == grid else self.moved(v, grid).float for v in values]
-        return self._result(site, torch.cat(same, -1), grid)
+        return self._unmoved(site, torch.cat(same, -1), grid)
 
     def sums(self, value: Any) -> Any:
         return value
@@ -133,7 +134,7 @@ class Tape:
         site = self._site("sum")
         if self._ranges is None:
             return self._watched(site, sums)
-        grid = self._grid(site, FLAT.get(function))
+        grid = self._grid(site, *([FLAT[function]] if function in FLAT else []))
         if self.form.fine:
             x, W = self._side_by_side([(self._narrow(x), W) for x, W in sums.terms])
             return self._result(site, self._linear(x, W, sums.bias), grid)
@@ -185,14 +186,21 @@ class Tape:
         grid = self._fixed.get(site) or grid or self._grid(site)
         return Value(self, grid.quantize(data), grid, site)
 
-    def _grid(self, site: str, flat: float | None = None) -> Grid:
+    def _unmoved(self, site: str, data: torch.Tensor, grid: Grid | None) -> Value:
+        """The result of an operator that leaves numbers as they are: SLICE, CONCAT and, for relu,
+        CLAMP. If its inputs are on another grid than its output, ExecuTorch says nothing, and makes
+        a wrong graph. So a change of the grid is an operator of its own."""
+        if grid is None:
+            return self._result(site, data)
+        made = Value(self, grid.quantize(data), grid, site)
+        fixed = self._fixed.get(site, grid)
+        return made if fixed == grid else self.moved(made, fixed)
+
+    def _grid(self, site: str, flat: tuple[float, float] = (-math.inf, math.inf)) -> Grid:
         assert self._ranges is not None
         bits = self.form.bits
         low, high = (v * MARGIN[bits] for v in self._ranges[site])
-        if flat is not None:
-            low = max(low, -flat)
-            high = min(high, flat)
-        return between(low, high, bits)
+        return between(max(low, flat[0]), max(min(high, flat[1]), 0.0), bits)
 
     def _constant(self, value: Any) -> Value:
         data = torch.as_tensor(value, dtype=torch.float32).reshape(1, -1)
@@ -257,5 +265,7 @@ class Tape:
     def _function(self, kind: str, a: Any) -> Value:
         a = a.value(kind) if isinstance(a, Sums) else a
         site = self._site(kind)
-        fixed = FIXED[kind][self.form.bits] if kind in FIXED else None
-        return self._result(site, getattr(torch, kind)(a.float), fixed)
+        data = getattr(torch, kind)(a.float)
+        if kind not in FIXED:
+            return self._unmoved(site, data, a.grid)
+        return self._result(site, data, FIXED[kind][self.form.bits])
