@@ -93,8 +93,8 @@ def test_it_is_listed_in_the_help(verb: str, toys: Path) -> None:
     done = edge_lstm(verb, "--help", folders=[toys], COLUMNS="200")
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"half, model, native, native-fp16, native-int8, numpy, onnx, reference, rknn or rknn-sim "
-        r"\(default",
+        r"half, model, native, native-fp16, native-int8, numpy, onnx, reference, rknn, "
+        r"rknn-sim or tosa \(default",
         done.stdout,
     ), done.stdout
 
@@ -137,7 +137,7 @@ def test_auto_tries_it_and_leaves_its_simulator_alone(file: Path) -> None:
     assert re.fullmatch(r"right \(nrmse \d\.\de-0\d\), \d+\.\d µs a step", reason)
     assert choose_backend(bundle, ("half",)).backend.name == "toy"
     assert "half" in candidate_names()
-    assert not {"model", "reference", "rknn-sim"} & set(candidate_names())
+    assert not {"model", "reference", "rknn-sim", "tosa"} & set(candidate_names())
 
 
 @pytest.mark.usefixtures("toys")
@@ -186,7 +186,7 @@ def test_an_artifact_is_refused_in_one_line(file: Path, capsys: pytest.CaptureFi
         assert capsys.readouterr().err.splitlines()[-1] == (
             "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no "
             "converted model; "
-            "leave it out, or choose one of rknn, rknn-sim"
+            "leave it out, or choose one of rknn, rknn-sim, tosa"
         )
 
 
