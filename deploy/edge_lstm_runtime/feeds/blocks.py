@@ -44,7 +44,7 @@ class Blocks(Lines):
             if count:
                 yield self._told(outputs[:count])
             if count < len(outputs):
-                answer_of_line(self.session, outputs[count], self.number + 1)  # raises
+                answer_of_line(self.session, outputs[count], {"line": self.number + 1})  # raises
 
     def _json(self, answers: Iterator[dict[str, Any]]) -> Iterator[str]:
         return (json_of(answer) + "\n" for answer in answers)
@@ -86,7 +86,7 @@ class Blocks(Lines):
         self.number += len(outputs)
         self.samples += len(outputs)
         if self.every > 1:
-            last = answer_of_line(self.session, outputs[-1], self.number)
+            last = answer_of_line(self.session, outputs[-1], {"line": self.number})
             assert isinstance(self.answering, Stepwise)
             self.answering.told(last, due=self.samples % self.every == 0)
         numbers = range(first + start, self.number + 1, self.every)

@@ -18,6 +18,7 @@ from .reader import RESET, Reader, Sample
 from .stream import Line
 
 OUT_OF_RANGE = "out_of_range"
+Head = dict[str, Any]
 
 
 def answers(
@@ -35,7 +36,8 @@ def answers(
     `text` says (commas between them, unless the training file was another). If a header has named
     the channels, other columns are ignored.
     A line of JSON is a list of numbers in channel order, or an object with the channels' names.
-    null is a missing value. The line {"reset": true} sets the state to zero.
+    null is a missing value. The line {"reset": true} sets the state to zero. An object's "id" and
+    "ts" stand in its answer, behind the number of the line, unless a channel has that name.
     A line that can't be used leaves the state as it was, and the stream goes on.
 
     For a language model, a line is one character: its index or, in JSON, the character itself, such
@@ -100,21 +102,19 @@ class Lines:
         if self.number <= self._skip_rows:
             return
         try:
-            if isinstance(line, SampleError):
-                raise line
             found = self.reader.read(line)
             if found is None:
                 return
             if found == RESET or (self.reset_every and self._since_reset == self.reset_every):
                 yield from self._reset()
             if isinstance(found, str):
-                yield {"line": self.number, RESET: True}
+                yield {**self._head, RESET: True}
                 return
             due = (self.samples + 1) % self.every == 0
-            answered = self.answering.sample(self.number, self.reader.values(found), due=due)
+            answered = self.answering.sample(self._head, self.reader.values(found), due=due)
         except SampleError as e:
             self.errors += 1
-            yield from self.answering.error(self.number, e)
+            yield from self.answering.error(self._head, e)
             return
         self.reader.taken(found)
         self.samples += 1
@@ -123,6 +123,11 @@ class Lines:
         if not self.odd_step and any(elapsed in a.get(OUT_OF_RANGE, ()) for a in answered):
             self.odd_step = self.number
         yield from answered
+
+    @property
+    def _head(self) -> dict[str, Any]:
+        """With what the answer to the latest line begins."""
+        return {"line": self.number, **self.reader.echo}
 
     def end(self) -> Iterator[dict[str, Any]]:
         """The answers that were held back. No line is left."""
@@ -150,8 +155,6 @@ def recordings(
         if number <= skip_rows:
             continue
         try:
-            if isinstance(text, SampleError):
-                raise text
             sample = reader.read(text)
             if sample == RESET:
                 found.append([])
@@ -170,12 +173,15 @@ def recordings(
 
 
 class _Answering(Protocol):
-    """Makes answers of lines. Each method returns the objects that can be given out now."""
+    """Makes answers of lines. Each method returns the objects that can be given out now.
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    head: the first members of the answer, "line" among them.
+    """
+
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         """due: whether it is to be answered if it is not the last one. Raises SampleError."""
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]: ...
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]: ...
 
     def end(self) -> list[dict[str, Any]]:
         """The lines of the sequence that were held back."""
@@ -189,9 +195,9 @@ class Stepwise:
         self._scores = Scores(session.spec)
         self._last: list[dict[str, Any]] = []
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
-        answer = answer_of_line(self._session, outputs, number)
+        answer = answer_of_line(self._session, outputs, head)
         answer |= self._scores.of(values, outputs)
         return self.told(answer | out_of_range(self._session.spec, values), due=due)
 
@@ -199,8 +205,8 @@ class Stepwise:
         self._last = [] if due else [answer]
         return [answer] if due else []
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
-        return [{"line": number, "error": str(error)}]
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]:
+        return [{**head, "error": str(error)}]
 
     def end(self) -> list[dict[str, Any]]:
         self._scores.reset()
@@ -218,33 +224,34 @@ class Whole:
     def __init__(self, session: Session):
         self._session = session
         self._try = session.spec.inputs.preprocessor(np.float32, None, keep_last=False)
-        self._samples: list[tuple[int, list[float], bool]] = []
+        self._samples: list[tuple[Head, list[float], bool]] = []
         self._errors: dict[int, dict[str, Any]] = {}
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         self._try(values)
-        self._samples.append((number, values, due))
+        self._samples.append((head, values, due))
         return []
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
-        self._errors[number] = {"line": number, "error": str(error)}
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]:
+        self._errors[head["line"]] = {**head, "error": str(error)}
         return []
 
     def end(self) -> list[dict[str, Any]]:
         outputs = self._session.run([values for _, values, _ in self._samples])
-        last = self._samples[-1][0] if self._samples else 0
+        last = self._samples[-1][0] if self._samples else {}
         lines = self._errors | {
-            n: answer_of_line(self._session, y, n) | out_of_range(self._session.spec, x)
-            for (n, x, due), y in zip(self._samples, outputs, strict=True)
-            if due or n == last
+            head["line"]: answer_of_line(self._session, y, head)
+            | out_of_range(self._session.spec, x)
+            for (head, x, due), y in zip(self._samples, outputs, strict=True)
+            if due or head is last
         }
         self._samples = []
         self._errors = {}
         return [lines[number] for number in sorted(lines)]
 
 
-def answer_of_line(session: Session, outputs: NDArray[Any], number: int) -> dict[str, Any]:
-    return {"line": number, **answer_of(session, outputs, f"line {number}")}
+def answer_of_line(session: Session, outputs: NDArray[Any], head: Head) -> dict[str, Any]:
+    return {**head, **answer_of(session, outputs, f"line {head['line']}")}
 
 
 def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Stream:
                 self._answer_plain(joined, form, work, parts)
                 joined = []
                 work.refused.append(MESSAGE)
-                work.answers.append(payload.error(_echo_of(message, form), str(e)))
+                work.answers.append(payload.error(self._echo_of(message, form), str(e)))
                 continue
             if isinstance(request.rows, np.ndarray):
                 joined.append(request)
@@ -82,6 +82,16 @@ class Stream:
             work.outputs = np.concatenate(outputs)
             work.far = np.concatenate(far)
         return work
+
+    def _echo_of(self, message: bytes, form: str) -> str:
+        """The "id" and "ts" of a message that can't be used, if they can be read."""
+        if form != "json":
+            return ""
+        try:
+            value = json.loads(message)
+            return payload.echoed(value, self._inputs) if isinstance(value, dict) else ""
+        except (ValueError, RecursionError, SampleError):
+            return ""
 
     def _nothing(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         c = self._inputs.size
@@ -189,7 +199,7 @@ class Stream:
             echo = ""
             try:
                 if request.many and isinstance(value, dict):
-                    echo = payload.echoed(value)
+                    echo = payload.echoed(value, self._inputs)
                 sample = payload.one(value, self._inputs)
                 x = np.array([self._values(sample)])
                 outputs, errors = self._steps(x)
@@ -250,14 +260,3 @@ class Stream:
         self.session.state = part("session.")
         self.clock.before = None if np.isnan(moment) else moment
         self.samples = samples
-
-
-def _echo_of(message: bytes, form: str) -> str:
-    """The "id" and "ts" of a message that can't be used, if they can be read."""
-    if form != "json":
-        return ""
-    try:
-        value = json.loads(message)
-        return payload.echoed(value) if isinstance(value, dict) else ""
-    except (ValueError, RecursionError, SampleError):
-        return ""
