@@ -24,11 +24,15 @@ class Blocks(Lines):
     no plain ones.
     """
 
-    def texts(self, blocks: Iterable[Sequence[Line]]) -> Iterator[str]:
-        """The answers to all lines, in pieces. None of them should wait for the next one."""
+    def texts(self, blocks: Iterable[Sequence[Line]], *, goes_on: bool = False) -> Iterator[str]:
+        """The answers to all lines, in pieces. None of them should wait for the next one.
+
+        goes_on: the stream does after these lines, so that an answer may stay held.
+        """
         for block in blocks:
             yield from self._of_block(block)
-        yield from self._json(self.end())
+        if not goes_on:
+            yield from self._json(self.end())
 
     def _of_block(self, block: Sequence[Line]) -> Iterator[str]:
         at = 0

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import stored
 from ..detector import AnomalyDetector
-from ..errors import BackendError, SampleError
+from ..errors import BackendError, ConfigError, SampleError
 from ..inputs import Inputs
 from ..inputs.text import TextForm
 from ..model.spec import ModelSpec, describe
@@ -18,6 +19,7 @@ from .reader import RESET, Reader, Sample
 from .stream import Line
 
 OUT_OF_RANGE = "out_of_range"
+LINES = "lines"  # the kind of a state
 Head = dict[str, Any]
 
 
@@ -92,14 +94,14 @@ class Lines:
         self.answering: _Answering = Whole(session) if session.spec.whole else Stepwise(session)
         self.reset_every = reset_every
         self.every = every
-        self._skip_rows = skip_rows
+        self._skipped = skip_rows  # the number of the last one that is
         self.samples = 0
         self._since_reset = 0  # samples
 
     def line(self, line: Line) -> Iterator[dict[str, Any]]:
         """The answers that can be given out after one more line."""
         self.number += 1
-        if self.number <= self._skip_rows:
+        if self.number <= self._skipped:
             return
         try:
             found = self.reader.read(line)
@@ -132,6 +134,38 @@ class Lines:
     def end(self) -> Iterator[dict[str, Any]]:
         """The answers that were held back. No line is left."""
         yield from self.answering.end()
+
+    @property
+    def state(self) -> stored.State:
+        """All that the answers to the lines to come depend on, copies. Not of whole sequences.
+
+        Assigning restores it. Raises BackendError for a state that doesn't fit.
+        """
+        facts = {
+            "kind": LINES,
+            "number": self.number,
+            "samples": self.samples,
+            "since reset": self._since_reset,
+            "held": self.answering.held,
+            "header": self.reader.header,
+        }
+        state = stored.state_of(self.session, self.answering.detector, self.reader.clock)
+        return {**state, stored.FACTS: stored.told(facts)}
+
+    @state.setter
+    def state(self, value: stored.State) -> None:
+        try:
+            facts = stored.facts_of(value, LINES)
+            self.reader.header = facts["header"]
+            number = int(facts["number"])
+            self.samples = int(facts["samples"])
+            self._since_reset = int(facts["since reset"])
+            self.answering.held = list(facts["held"])
+        except (KeyError, TypeError, ValueError, ConfigError) as e:
+            raise BackendError(f"the state does not fit: {e!r}") from e
+        stored.set_state(value, self.session, self.answering.detector, self.reader.clock)
+        self._skipped += number - self.number
+        self.number = number
 
     def _reset(self) -> Iterator[dict[str, Any]]:
         yield from self.answering.end()
@@ -175,8 +209,12 @@ def recordings(
 class _Answering(Protocol):
     """Makes answers of lines. Each method returns the objects that can be given out now.
 
-    head: the first members of the answer, "line" among them.
+    head: the first members of the answer, "line" among them. held: answers that are not given out
+    yet, without those of a whole sequence.
     """
+
+    detector: AnomalyDetector | None
+    held: list[dict[str, Any]]
 
     def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         """due: whether it is to be answered if it is not the last one. Raises SampleError."""
@@ -193,7 +231,8 @@ class Stepwise:
     def __init__(self, session: Session):
         self._session = session
         self._scores = Scores(session.spec)
-        self._last: list[dict[str, Any]] = []
+        self.detector = self._scores.detector
+        self.held: list[dict[str, Any]] = []
 
     def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
@@ -202,7 +241,7 @@ class Stepwise:
         return self.told(answer | out_of_range(self._session.spec, values), due=due)
 
     def told(self, answer: dict[str, Any], *, due: bool) -> list[dict[str, Any]]:
-        self._last = [] if due else [answer]
+        self.held = [] if due else [answer]
         return [answer] if due else []
 
     def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]:
@@ -210,8 +249,8 @@ class Stepwise:
 
     def end(self) -> list[dict[str, Any]]:
         self._scores.reset()
-        last = self._last
-        self._last = []
+        last = self.held
+        self.held = []
         return last
 
 
@@ -223,6 +262,8 @@ class Whole:
 
     def __init__(self, session: Session):
         self._session = session
+        self.detector: AnomalyDetector | None = None
+        self.held: list[dict[str, Any]] = []
         self._try = session.spec.inputs.preprocessor(np.float32, None, keep_last=False)
         self._samples: list[tuple[Head, list[float], bool]] = []
         self._errors: dict[int, dict[str, Any]] = {}
@@ -279,15 +320,15 @@ class Scores:
     """The columns that an anomaly detector adds to the answers, none if the model has none."""
 
     def __init__(self, spec: ModelSpec):
-        self._detector = AnomalyDetector(spec) if spec.detector else None
+        self.detector = AnomalyDetector(spec) if spec.detector else None
 
     def of(self, x: ArrayLike, outputs: NDArray[Any]) -> dict[str, Any]:
         """For every sample x (C,) and its answer (O,), in order."""
-        if self._detector is None:
+        if self.detector is None:
             return {}
-        score, anomaly = self._detector(x, outputs)
+        score, anomaly = self.detector(x, outputs)
         return {"score": None if np.isnan(score) else score, "anomaly": anomaly}
 
     def reset(self) -> None:
-        if self._detector is not None:
-            self._detector.reset()
+        if self.detector is not None:
+            self.detector.reset()

@@ -51,6 +51,28 @@ class Reader:
         self._quick: Quick | None = None
         self._take_columns(self._form.columns)
 
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the lines so far have said of those to come, for JSON. Assigning restores it."""
+        return {
+            "columns": self._columns if self._has_header else None,
+            "awaited": self._awaits_header,
+            "channels alone": self._channels_alone,
+            "alone": self._alone,
+        }
+
+    @header.setter
+    def header(self, value: Mapping[str, Any]) -> None:
+        if value["columns"] is not None:
+            self._take_columns(tuple(value["columns"]))
+            self._has_header = True
+        self._awaits_header = value["awaited"]
+        self._alone = value["alone"]
+        self._channels_alone = value["channels alone"]
+        if self._channels_alone:
+            self._columns = self._inputs.names
+        self._quick = None
+
     def quick(self) -> Quick | None:
         """`TextForm.quick` for the lines to come: a sample's numbers, as `read` would find them.
 

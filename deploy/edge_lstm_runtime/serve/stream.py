@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import stored
 from ..detector import AnomalyDetector
 from ..errors import BackendError, SampleError
 from ..feeds.lines import OUT_OF_RANGE
@@ -237,26 +238,14 @@ class Stream:
 
         Assigning restores all. Raises BackendError for a state that doesn't fit.
         """
-        found = {f"session.{name}": array for name, array in self.session.state.items()}
-        if self._detector is not None:
-            found |= {f"detector.{n}": np.asarray(a) for n, a in self._detector.state.items()}
-        moment = np.nan if self.clock.before is None else self.clock.before
-        found["clock"] = np.array([moment])
-        found["samples"] = np.array([self.samples], np.int64)
-        return found
+        found = stored.state_of(self.session, self._detector, self.clock)
+        return {**found, "samples": np.array([self.samples], np.int64)}
 
     @state.setter
     def state(self, value: dict[str, NDArray[Any]]) -> None:
-        def part(name: str) -> dict[str, NDArray[Any]]:
-            return {k.removeprefix(name): a for k, a in value.items() if k.startswith(name)}
-
         try:
-            moment = float(value["clock"][0])
             samples = int(value["samples"][0])
         except (KeyError, IndexError, TypeError, ValueError) as e:
-            raise BackendError(f"the state lacks its clock or its count: {e!r}") from e
-        if self._detector is not None:
-            self._detector.state = part("detector.")
-        self.session.state = part("session.")
-        self.clock.before = None if np.isnan(moment) else moment
+            raise BackendError(f"the state lacks its count: {e!r}") from e
+        stored.set_state(value, self.session, self._detector, self.clock)
         self.samples = samples
