@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import stored
 from ..errors import BackendError, ConfigError
 from ..loading import Model
 from ..session import Session
 from ..shown import in_a_line
 from ..verify.auto import choose_backend
-from . import store
 from .metrics import Counts
 from .stream import Stream
 
@@ -97,7 +97,7 @@ class ServedModel:
             self.counts = Counts(served.model.spec)
         return self._take(states)
 
-    def _take(self, states: dict[str, store.State]) -> int:
+    def _take(self, states: dict[str, stored.State]) -> int:
         kept = 0
         for name, state in states.items():
             stream = self.stream(name)
@@ -113,9 +113,12 @@ class ServedModel:
         if self._file is None:
             return
         try:
-            states = store.restore(self._file, self.served.model.bundle.fingerprint)
+            states = stored.restore(self._file, self.served.model.bundle.fingerprint)
         except BackendError as e:
             say(f"{e}; all streams start from zero")
+            return
+        if states is None:
+            say(stored.other_model(self._file))
             return
         if (kept := self._take(states)) < len(states):
             say(f"{self.name}: {len(states) - kept} of {len(states)} states did not fit")
@@ -124,7 +127,7 @@ class ServedModel:
         """Raises OSError."""
         if self._file is not None:
             states = {name: stream.state for name, stream in self.streams.items()}
-            store.save(self._file, self.served.model.bundle.fingerprint, states)
+            stored.save(self._file, self.served.model.bundle.fingerprint, states)
 
     def probe(self) -> None:
         """A step of a golden sample, outside of all streams. Raises EdgeLstmError if it fails."""
