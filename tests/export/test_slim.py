@@ -78,7 +78,7 @@ def test_a_slim_bundle_of_a_real_export(
     code, said, err = here(capfd, "check", out)
     assert code == 0, said
     assert [line.split()[:2] for line in said.splitlines()] == [
-        ["native", "ok"], ["native-int8", "ok"], ["numpy", "ok"]
+        ["native", "ok"], ["native-fp16", "ok"], ["native-int8", "ok"], ["numpy", "ok"]
     ]  # fmt: skip
     assert "onnx                               not here: the export left onnx out: `edge-" in err
 
