@@ -99,7 +99,7 @@ def written(verb: str, out: Path) -> None:
 
 def test_every_command_has_a_job() -> None:
     endless = {"serve"}  # its faults are in runtime/serve
-    assert set(JOBS) == set(cli.verbs()) - endless
+    assert {name.split()[0] for name in JOBS} == set(cli.verbs()) - endless
 
 
 def test_the_exit_codes_are_documented() -> None:

@@ -64,6 +64,9 @@ class Job(NamedTuple):
 
 JOBS = {
     "run": Job("run {bundle} --input {samples} --backend numpy"),
+    "run --state": Job(
+        "run {bundle} --input {samples} --backend numpy --state {out}/a.state", ("a.state",)
+    ),
     "generate": Job("generate {prose} --prompt ab --length 20 --backend numpy"),
     "check": Job("check {bundle} --backend numpy"),
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
