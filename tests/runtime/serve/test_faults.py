@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.serve import store
+from edge_lstm_runtime import stored
 from helpers.on_request import ALL
 from helpers.served import NEEDS_BROKER, Client, broker, service, until
 
@@ -64,7 +64,7 @@ class Flow:
 
 
 def states_of(folder: Path, model):
-    return store.restore(folder / "room.state", model.bundle.fingerprint)
+    return stored.restore(folder / "room.state", model.bundle.fingerprint)
 
 
 def assert_state(saved, session):
