@@ -161,6 +161,12 @@ class Service:
         found = [row for row in text.splitlines() if row.startswith(f"{line} ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 
+    @property
+    def memory(self) -> int:
+        """Resident, in kB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0])
+
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(20)

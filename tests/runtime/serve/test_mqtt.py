@@ -182,3 +182,45 @@ def test_filters_agree_with_paho(pattern, topic):
     have = "/".join(topic)
     if have:
         assert matches(want, have) == topic_matches_sub(want, have)
+
+
+@NEEDS_BROKER
+@pytest.mark.slow
+def test_a_backlog_is_answered_in_order_and_costs_no_memory(bus, served_file, tmp_path):
+    """15,000 messages wait, more than any queue of the service or of paho holds.
+
+    mosquitto 2.0.11 sends far more of them than are acknowledged.
+    """
+    options = ("--mqtt", f"mqtt://127.0.0.1:{bus.port}", "--name", "behind", "--state", tmp_path)
+    client = Client(bus.port, "sensors/+/raw/answer")
+    with service(served_file, *TOPIC, *options, "--save-every", "0.2") as s:
+        s.end()
+    count = 15_000
+    for k in range(count):
+        client.send(f"sensors/{k % 8}/raw", f'{{"id": {k}, "temp": 20, "load": 0.5}}')
+    until(lambda: not client.client._out_messages)
+    with service(served_file, *TOPIC, *options, "--save-every", "0.2") as s:
+        begin = s.memory
+        found = [client.answer()[1]["id"] for _ in range(count)]
+        assert s.memory < begin + 8192, "kB resident"
+        assert s.metric("edge_lstm_saved_age_seconds") < 5
+    for stream in range(8):
+        ids = [k for k in found if k % 8 == stream]
+        assert ids == list(range(stream, count, 8))
+    client.close()
+
+
+@NEEDS_BROKER
+def test_a_topic_whose_answer_has_no_topic_does_no_harm(bus, served_file, xs):
+    """A topic has at most 65,535 bytes, and that of its answer has "/answer" behind it."""
+    url = f"mqtt://127.0.0.1:{bus.port}"
+    right = expected(served_file, xs[:1])
+    topic = ("--backend", "native", "--topic", "long/#", "--answers", "told/{topic}")
+    with service(served_file, *topic, "--mqtt", url, "--name", "long") as s:
+        client = Client(bus.port, "told/long/a")
+        client.send("long/" + "x" * 65_530, xs[0].tolist())
+        client.send("long/a", xs[0].tolist())
+        told = client.answer()[1]
+        assert told["probabilities"] == pytest.approx(right[0]["probabilities"], abs=2e-5)
+        assert s.status("/healthz") == 200
+        client.close()
