@@ -13,7 +13,7 @@ import edge_lstm_runtime as rt
 from edge_lstm_runtime.serve.home_assistant import announcements
 from edge_lstm_runtime.serve.mqtt import matches
 from helpers.bundles import make_bundle
-from helpers.served import NEEDS_BROKER, Client, broker, service, until
+from helpers.served import NEEDS_BROKER, Client, broker, expected, service, until
 from helpers.specs import make_spec
 
 pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
@@ -26,12 +26,6 @@ def bus(tmp_path_factory):
     folder.chmod(0o777)
     with broker(folder) as b:
         yield b
-
-
-def expected(path, rows):
-    model = rt.load(path)
-    with model.session("numpy") as s:
-        return [rt.describe(model.spec, s.step(x)) for x in rows]
 
 
 @NEEDS_BROKER
