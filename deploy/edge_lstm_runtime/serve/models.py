@@ -70,6 +70,7 @@ class ServedModel:
         self.streams: dict[str, Stream] = {}
         self.counts = Counts(served.model.spec)
         self._probe: tuple[Session, Any] | None = None
+        self._spare: Stream | None = None  # of zero state
         self._file = None if states is None else states / f"{name}.state"
 
     def stream(self, name: str) -> Stream:
@@ -81,8 +82,18 @@ class ServedModel:
                     f"there are {MOST_STREAMS} streams already; expected no more: does something "
                     "make up names?"
                 )
-            found = self.streams[name] = Stream(name, self.served.session())
+            found = self._spare or Stream(name, self.served.session())
+            self._spare = None
+            found.name = name
+            self.streams[name] = found
         return found
+
+    def forget(self, name: str) -> None:
+        """Take back a stream that has used no sample: bad messages must not use up the streams."""
+        stream = self.streams.pop(name)
+        if self._spare is not None:
+            self._spare.session.close()
+        self._spare = stream
 
     def swap(self, served: Served) -> int:
         """Go on with another bundle. Returns how many streams keep their states.
@@ -93,6 +104,7 @@ class ServedModel:
         self.close()
         self.served = served
         self.streams = {}
+        self._spare = None
         if served.model.spec != self.counts.spec:
             self.counts = Counts(served.model.spec)
         return self._take(states)
@@ -137,7 +149,7 @@ class ServedModel:
         session.step(x)
 
     def close(self) -> None:
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), *filter(None, [self._spare])):
             stream.session.close()
         if self._probe is not None:
             self._probe[0].close()
