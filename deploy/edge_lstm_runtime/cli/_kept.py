@@ -22,6 +22,7 @@ from ..feeds.source import Gate
 from ..files import check_file_writable, failure, one_at_a_time
 from ..loading import Model
 from ._output import Output
+from ._shared import add_save_every, save_every
 from ._stop import taking
 
 STREAM = "run"  # the only one in the file
@@ -41,21 +42,14 @@ def add_state(parser: argparse.ArgumentParser) -> None:
         help="keep the state there, from one start to the next. The end of the input is then not "
         "the end of the stream: an answer that --every passes over stays held",
     )
-    parser.add_argument(
-        "--save-every",
-        type=float,
-        default=30.0,
-        metavar="SECONDS",
-        help="save the state so often, and at the end (default: %(default)s)",
-    )
+    add_save_every(parser, "the state")
 
 
 @contextlib.contextmanager
 def kept(arguments: argparse.Namespace) -> Iterator[Kept | None]:
     """None without --state. Raises ConfigError if the file can't be written or is in use."""
     path = arguments.state
-    if not arguments.save_every > 0:
-        raise ConfigError(f"--save-every is {arguments.save_every}; expected seconds above 0")
+    every = save_every(arguments)
     if path is None:
         yield None
         return
@@ -66,7 +60,7 @@ def kept(arguments: argparse.Namespace) -> Iterator[Kept | None]:
     except OSError as e:
         raise ConfigError(f"can't write {path}: {e.strerror or e}") from e
     with one_at_a_time(path, ConfigError):
-        found = Kept(path, arguments.save_every)
+        found = Kept(path, every)
         try:
             yield found
         finally:

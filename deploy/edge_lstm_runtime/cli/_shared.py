@@ -101,6 +101,25 @@ def load_asked(arguments: argparse.Namespace, path: Path | None = None) -> Model
     )
 
 
+def add_save_every(parser: argparse.ArgumentParser, what: str) -> None:
+    """what: is saved."""
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help=f"save {what} so often, and at the end (default: %(default)s)",
+    )
+
+
+def save_every(arguments: argparse.Namespace) -> float:
+    """Seconds. Raises ConfigError."""
+    seconds: float = arguments.save_every
+    if not seconds > 0:
+        raise ConfigError(f"--save-every is {seconds}; expected seconds above 0")
+    return seconds
+
+
 def json_line(values: Mapping[str, Any]) -> str:
     """A JSON object and the end of its line.
 

@@ -7,15 +7,14 @@ timed.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
+from .. import apart
 from ..errors import BackendError, EdgeLstmError
 from ..model.bundle import Bundle, read_bundle
 from ..verify.auto import choose_backend
@@ -26,7 +25,6 @@ from .process import ended, run
 
 STEPS = 1000  # that are timed
 BACKENDS = 10  # that are tried, each within its time limit
-_MARK = "edge-lstm checked: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,28 +37,19 @@ class Figures:
     p99_us: float
     nrmse: float
 
-    def __str__(self) -> str:
-        times = f"p50 {self.p50_us:.1f} us, p99 {self.p99_us:.1f} us a step"
-        return f"{self.backend}, NRMSE {self.nrmse:.1e}, {times}"
-
 
 def check_apart(file: Path, bundle: Bundle) -> Figures:
     """file: of the bundle. Raises BackendError if no backend is right here, or the process dies."""
-    request = json.dumps([os.fspath(file), bundle.digest, os.getpid()])
-    here = os.pathsep.join(
-        [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    command = [sys.executable, "-m", "edge_lstm_runtime.install.check", request]
+    request = [os.fspath(file), bundle.digest, os.getpid()]
+    command = apart.command("install.check", request)
     seconds = BACKENDS * allowed(len(bundle.golden[0]), 1)
     try:
-        code, said = run(command, seconds, {**os.environ, "PYTHONPATH": here})
+        code, said = run(command, seconds, apart.variables())
     except TimeoutError as e:
         raise BackendError(f"the check on this machine hangs: {e}") from e
-    # A vendor's library prints to the same descriptor.
-    lines = [line for line in said.splitlines() if line.startswith(_MARK)]
-    if not lines:
+    answer = apart.answered(said)
+    if answer is None:
         raise BackendError(f"the check on this machine has no answer: {ended(code, said)}")
-    answer = json.loads(lines[-1].removeprefix(_MARK))
     if "error" in answer:
         raise BackendError(answer["error"])
     return Figures(**answer)
@@ -92,13 +81,13 @@ def _end_with(parent: int) -> None:
 
 
 def _child() -> None:
-    file, digest, parent = json.loads(sys.argv[1])
+    file, digest, parent = apart.requested()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         answer = dataclasses.asdict(_check(file, digest))
     except EdgeLstmError as e:
         answer = {"error": str(e)}
-    sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
+    apart.answer(answer)
 
 
 if __name__ == "__main__":

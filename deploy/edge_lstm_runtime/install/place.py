@@ -236,14 +236,19 @@ class Place:
                 shutil.rmtree(left)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises ConfigError for a file."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--to is the file {folder}; expected a folder")
+
+
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Place]:
     """The folder, which no other process changes meanwhile. It is made if it is not there.
 
     A folder that stays empty is removed again. Raises ConfigError and OSError.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--to is the file {folder}; expected a folder")
+    check_folder(folder)
     check_folder_writable(folder, "install")
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

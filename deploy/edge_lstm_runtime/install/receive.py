@@ -6,13 +6,14 @@ and not by `tarfile`, which keeps whatever a header announces and unpacks links 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..errors import BundleError
 from ..model.bundle import MAX_BYTES, read_whole
-from ..trust.check import signature_of
+from ..trust.check import signature_in, signature_of
 from ..trust.sshsig import MAX_BYTES as MAX_SIGNATURE
 
 NAME = re.compile(r"([^-./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*)\.edge(\.sig)?")  # no folder, no option
@@ -38,14 +39,8 @@ def from_file(path: Path) -> Sent:
     if found is None or found[2]:
         raise BundleError(f"{path} is no bundle's name; expected NAME.edge, such as mine.edge")
     beside = signature_of(path)
-    try:
-        with beside.open("rb") as file:
-            signature = file.read(MAX_SIGNATURE + 1)
-    except FileNotFoundError:
-        return Sent(str(path), found[1], data, None)
-    except OSError as e:
-        raise BundleError(f"can't read the signature {beside}: {e.strerror}") from e
-    return Sent(str(path), found[1], data, _short(signature, str(beside)))
+    signature = signature_in(beside) if os.path.lexists(beside) else None
+    return Sent(str(path), found[1], data, signature)
 
 
 def from_tar(stream: IO[bytes]) -> Sent:
@@ -105,12 +100,6 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
             raise _refused("is cut off")
         data += piece
     return bytes(data)
-
-
-def _short(signature: bytes, name: str) -> bytes:
-    if len(signature) > MAX_SIGNATURE:
-        raise BundleError(f"{name} has more than {MAX_SIGNATURE} bytes, so it is no signature")
-    return signature
 
 
 def _refused(why: str) -> BundleError:

@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError, EdgeLstmError
@@ -81,11 +82,15 @@ class Service:
     def fault(self, digest: str) -> str:
         """Why it is not ready with this bundle, "" if it is."""
         try:
-            if not self.ready():
-                return f"{self.health}/readyz does not answer 200"
-            served = self.served()
+            ready = self.ready()
+            return self.judged(digest, ready, self.served() if ready else ())
         except ServiceError as e:
             return str(e)
+
+    def judged(self, digest: str, ready: bool, served: Sequence[str]) -> str:
+        """The same, of answers that are there."""
+        if not ready:
+            return f"{self.health}/readyz does not answer 200"
         if digest in served:
             return ""
         shown = " and ".join(d[:12] for d in served) or "no bundle"

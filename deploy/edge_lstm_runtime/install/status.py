@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from .place import WATCHING, Place
+from .place import WATCHING, Place, check_folder
 from .service import Service, ServiceError
 
 NOTHING = "none"  # states beside those of the journal
@@ -17,8 +16,7 @@ UNFINISHED = "the last installation goes on, or was cut off: install again to en
 
 def status(folder: Path, service: Service) -> tuple[dict[str, Any], str]:
     """Its facts, and what is not as it should be, "" if nothing. Raises ConfigError and OSError."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--to is the file {folder}; expected a folder")
+    check_folder(folder)
     place = Place(folder)
     current = place.current()
     journal = place.journal()
@@ -54,4 +52,4 @@ def _asked(service: Service, digest: str) -> tuple[bool | None, str | None, str]
     except ServiceError as e:
         return False, None, str(e)
     shown = digest if digest in served else (served[0] if served else None)
-    return ready, shown, service.fault(digest)
+    return ready, shown, service.judged(digest, ready, served)

@@ -51,7 +51,6 @@ class Server(http.server.ThreadingHTTPServer):
         host = host.removeprefix("[").removesuffix("]")
         self.core = core
         self.checks = checks
-        self.started = time.monotonic()
         self._places = threading.BoundedSemaphore(CONNECTIONS)
         self._lock = threading.Lock()
         self._deadlines: dict[socket.socket, float] = {}

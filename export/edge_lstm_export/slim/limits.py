@@ -61,7 +61,8 @@ def measured(
     for member, entry in artifacts_of(bundle, None).items():
         if member not in kept:
             continue
-        if not _simulator_ready(entry["kind"]):
+        vendor = next((one for one in vendors() if one.kind == entry["kind"]), None)
+        if vendor is None or not vendor.is_ready():  # making its environment takes minutes
             if generated:
                 raise ConversionError(
                     f"{member} can't be measured with generated samples, because the vendor's "
@@ -70,7 +71,7 @@ def measured(
                 )
             say(f"{member}: not measured here, because the vendor's converter is not here")
             continue
-        outputs = _outputs(trial, samples, _simulator(entry["kind"]), member)
+        outputs = _outputs(trial, samples, vendor.simulator, member)
         limits[member] = _fewer_bits(entry["scheme"], outputs, samples, entry, words)
         say(f"{member}: {_told(outputs, samples)} on the simulator")
     return limits
@@ -148,17 +149,3 @@ def _outputs(trial: Bundle, samples: Samples, name: str, member: str | None) -> 
 
 def _told(outputs: NDArray[Any], samples: Samples) -> str:
     return f"NRMSE {compare(outputs, samples.y).nrmse:.1e}"
-
-
-def _simulator(kind: str) -> str:
-    """The backend that simulates a kind of converted model."""
-    return next(
-        name
-        for name, facts in known_facts().items()
-        if facts and facts.runs_on == "simulator" and facts.artifact == kind
-    )
-
-
-def _simulator_ready(kind: str) -> bool:
-    """Making the converter's environment takes minutes, for a check that the export has made."""
-    return any(vendor.is_ready() for vendor in vendors() if vendor.kind == kind)
