@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from helpers.bundles import make_bundle
-from helpers.commands import environment
+from helpers.commands import in_shell
 from helpers.documents import ON_BOARD, blocks
 from helpers.paths import ROOT
 
@@ -19,18 +16,10 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     for version, name in enumerate(("mine", "next"), 1):
         model = {"name": "room", "version": version}
         make_bundle(tmp_path / f"{name}.edge", seed=version, model=model)
-    command = shlex.join([sys.executable, "-m", "edge_lstm_command"])
     (code,) = (
         c for language, c in blocks(PAGE) if language == "sh" and c.startswith(ON_BOARD[:14])
     )
-    done = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", f'edge-lstm() {{ {command} "$@"; }}\n{code}'],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = in_shell(code, tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     versions = [line.split("version ")[1][0] for line in lines if line.startswith("installed: ")]
