@@ -64,6 +64,11 @@ def test_a_slim_bundle_of_a_real_export(
     made = rt.check_backend(after, "native-int8").comparison.nrmse
     assert made <= int8["tolerance"]["limit"] < 0.1
     assert "1.5 x the NRMSE over the generated samples" in int8["tolerance"]["reason"]
+    half = after.manifest["native_fp16"]
+    assert half["test_split"] == before.manifest["native_fp16"]["test_split"]
+    made = rt.check_backend(after, "native-fp16").comparison.nrmse
+    assert made <= half["tolerance"]["limit"] < 1e-2
+    assert "the NRMSE over the generated samples" in half["tolerance"]["reason"]
     found = after.manifest["provenance"]
     assert found["slim_of"] == before.digest
     assert found["golden"] == "1000 generated samples (seed 0) within the training's range"
@@ -78,7 +83,7 @@ def test_a_slim_bundle_of_a_real_export(
     code, said, err = here(capfd, "check", out)
     assert code == 0, said
     assert [line.split()[:2] for line in said.splitlines()] == [
-        ["native", "ok"], ["native-int8", "ok"], ["numpy", "ok"]
+        ["native", "ok"], ["native-fp16", "ok"], ["native-int8", "ok"], ["numpy", "ok"]
     ]  # fmt: skip
     assert "onnx                               not here: the export left onnx out: `edge-" in err
 

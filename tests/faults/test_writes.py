@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.bundles import make_bundle
 from helpers.commands import environment
 from helpers.configs import CLASSIFY
 from helpers.on_request import ALL, ON_REQUEST
@@ -153,6 +154,18 @@ def test_auto_cache(template: Path, many: bool, monkeypatch: pytest.MonkeyPatch)
     argv = ("run", "a.edge", "--input", "rows.csv")
     case = Case(template.parent, "cache", argv, ("edge_lstm_runtime",))
     check(case, many=many, silent=True)
+
+
+@few_and_many
+def test_run_state(template: Path, many: bool) -> None:
+    """Over the state of a run before."""
+    (template / "out").mkdir()
+    make_bundle(template / "a.edge")
+    (template / "rows.csv").write_text("1,2,3\n4,5,6\n")
+    argv = ("run", "a.edge", "--input", "rows.csv", "--backend", "numpy")
+    argv = (*argv, "--state", "out/a.state")
+    prepare(template, *argv)
+    check(Case(template.parent, "out", argv, ("edge_lstm_runtime",)), many=many)
 
 
 def test_interrupted_calls_are_made_again(template: Path) -> None:

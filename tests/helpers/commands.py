@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,20 @@ def environment(*folders: Path) -> dict[str, str]:
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "edge_lstm_runtime.cli", *map(str, arguments)]
+
+
+def in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A page's commands, run in a folder to their end or to the first that fails."""
+    program = shlex.join([sys.executable, "-m", "edge_lstm_command"])
+    script = f'edge-lstm() {{ {program} "$@"; }}\n{script}'
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def edge_lstm(

@@ -64,6 +64,9 @@ class Job(NamedTuple):
 
 JOBS = {
     "run": Job("run {bundle} --input {samples} --backend numpy"),
+    "run --state": Job(
+        "run {bundle} --input {samples} --backend numpy --state {out}/a.state", ("a.state",)
+    ),
     "generate": Job("generate {prose} --prompt ab --length 20 --backend numpy"),
     "check": Job("check {bundle} --backend numpy"),
     "bench": Job("bench {bundle} --backend numpy --steps 20 --streams 2"),
@@ -72,6 +75,7 @@ JOBS = {
     "sbom": Job("sbom {bundle} -o {out}/a.cdx.json", ("a.cdx.json",)),
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "service": Job("service {bundle}"),
+    "install": Job("install {bundle} --to {out}/har", ("har/install.json", "har/current/a.edge")),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import edge_lstm_runtime as rt
 from helpers.commands import command, environment
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -35,6 +36,18 @@ def until(done: Callable[[], object], seconds: float = 20.0) -> None:
     while not done():
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.01)
+
+
+def expected(path: Path, rows: Any) -> list[Any]:
+    """The answers of a session that is fed by hand."""
+    model = rt.load(path)
+    with model.session("numpy") as s:
+        return [rt.describe(model.spec, s.step(x)) for x in rows]
+
+
+def same(told: Any, right: Any) -> None:
+    assert told["label"] == right["label"]
+    assert told["probabilities"] == pytest.approx(right["probabilities"], abs=2e-5)
 
 
 class Broker:
@@ -160,6 +173,12 @@ class Service:
         text = self.ask("GET", "/metrics")[1].decode()
         found = [row for row in text.splitlines() if row.startswith(f"{line} ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+    @property
+    def memory(self) -> int:
+        """Resident, in kB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0])
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

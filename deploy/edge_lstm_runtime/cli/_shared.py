@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.artifacts import pick_artifact
 from ..backends.registry import known_facts, names, refuse_artifact
 from ..errors import BundleError, ConfigError
-from ..feeds.source import Source
+from ..feeds.source import Gate, Source
 from ..feeds.stream import Line, blocks
 from ..inputs import Inputs
 from ..inputs.text import TextForm
@@ -99,6 +99,25 @@ def load_asked(arguments: argparse.Namespace, path: Path | None = None) -> Model
         remember=arguments.remember,
         allow_downgrade=arguments.allow_downgrade,
     )
+
+
+def add_save_every(parser: argparse.ArgumentParser, what: str) -> None:
+    """what: is saved."""
+    parser.add_argument(
+        "--save-every",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help=f"save {what} so often, and at the end (default: %(default)s)",
+    )
+
+
+def save_every(arguments: argparse.Namespace) -> float:
+    """Seconds. Raises ConfigError."""
+    seconds: float = arguments.save_every
+    if not seconds > 0:
+        raise ConfigError(f"--save-every is {seconds}; expected seconds above 0")
+    return seconds
 
 
 def json_line(values: Mapping[str, Any]) -> str:
@@ -202,18 +221,18 @@ def text_form(inputs: Inputs, arguments: argparse.Namespace) -> TextForm:
 
 @contextlib.contextmanager
 def text_blocks(
-    name: str, form: TextForm, *, reopen: bool = False
+    name: str, form: TextForm, *, reopen: bool = False, gate: Gate | None = None
 ) -> Iterator[Iterator[list[Line]]]:
     """The lines of a file or, if the name is "-", of standard input: all that are there, each time.
 
-    Raises ConfigError. reopen: see Source.
+    Raises ConfigError. reopen, gate: see Source.
     """
-    with Source(name, reopen=reopen) as source:
-        yield _decoded(source, form)
+    with Source(name, reopen=reopen, gate=gate) as source:
+        yield _decoded(source, form, gate)
 
 
-def _decoded(source: Source, form: TextForm) -> Iterator[list[Line]]:
+def _decoded(source: Source, form: TextForm, gate: Gate | None) -> Iterator[list[Line]]:
     try:
-        yield from blocks(source.chunks(), form)
+        yield from blocks(source.chunks(), form, gate)
     except UnicodeError as e:
         raise source.error(e) from e

@@ -29,11 +29,13 @@ class Stop:
 
     began: whether there is anything to clean up.
     code: of the command if a signal came, else 0.
+    held: whether the first signal only sets `code`, because the command looks there itself.
     """
 
     def __init__(self) -> None:
         self.began = False
         self.code = 0
+        self.held = False
         self._hook = sys.unraisablehook
         self._first = 0.0  # the time of the first signal
 
@@ -56,6 +58,8 @@ class Stop:
             self._hook(unraisable)
 
     def _now(self, frame: FrameType | None) -> None:
+        if self.held:
+            return
         if not _importing(frame):
             raise KeyboardInterrupt
         if time.monotonic() - self._first > PATIENCE:
@@ -80,10 +84,26 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
+_taking: list[Stop] = []  # the innermost is the last
+
+
+def taking() -> Stop:
+    """What takes the signals now. One that takes none if nothing does."""
+    return _taking[-1] if _taking else Stop()
+
+
 @contextlib.contextmanager
 def signals() -> Iterator[Stop]:
     """Takes the signals while the block runs. One that the shell ignores stays ignored (nohup)."""
     stop = Stop()
+    _taking.append(stop)
+    try:
+        yield from _taken(stop)
+    finally:
+        _taking.remove(stop)
+
+
+def _taken(stop: Stop) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # Python takes signals in the main thread alone
         return

@@ -12,10 +12,12 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..feeds import pcm, sound
 from ..feeds.blocks import Blocks
-from ..feeds.source import STDIN, Source, unreadable
+from ..feeds.source import STDIN, Gate, Source, unreadable
 from ..feeds.wav_file import WavFile
 from ..inputs import sound_of
 from ..shown import counted
+from ._kept import Kept, add_state, kept
+from ._output import Output
 from ._shared import (
     add_bundle,
     add_text_form,
@@ -58,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(datetimes or seconds) in its place. A calendar's channel takes datetimes too, in UTC\n"
         "if they name no zone.\n"
         'An answer has "out_of_range" with the channels whose value is far outside of the\n'
-        "training's range. Its sample stays in the state."
+        'training\'s range. Its sample stays in the state. It has the "id" and "ts" of a JSON\n'
+        "object, unless a channel has that name.\n"
+        "With --state FILE, the next start goes on where this one ended, by a signal too:\n"
+        "  sensor | edge-lstm run pump.edge --input - --state pump.state"
     )
     add_bundle(parser)
     add_text_form(parser)
@@ -102,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="if the writer of the FIFO or device goes away, wait for it and go on, with the state "
         "as it was",
     )
+    add_state(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -120,25 +126,27 @@ def main(arguments: argparse.Namespace) -> int:
     if format_ != "text":
         if arguments.separator is not None or arguments.decimal is not None:
             raise ConfigError("--separator and --decimal are for lines of text, not for sound")
-        return _run_sound(arguments, format_)
+        with kept(arguments) as state:
+            return _run_sound(arguments, format_, state)
+    with kept(arguments) as state:
+        return _run_lines(arguments, state)
+
+
+def _run_lines(arguments: argparse.Namespace, state: Kept | None) -> int:
     model = load_asked(arguments)
     form = text_form(model.spec.inputs, arguments)
     skipped = 0 if arguments.input == STDIN else form.skip_rows
+    if state is not None:
+        state.read(model)
     with (
-        text_blocks(arguments.input, form, reopen=arguments.reopen) as blocks,
+        text_blocks(arguments.input, form, reopen=arguments.reopen, gate=state) as blocks,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
         feed = Blocks(
             session, arguments.reset_every, every=arguments.every, form=form, skip_rows=skipped
         )
-        warned = False
-        for text in feed.texts(blocks):
-            if feed.odd_step and not warned:
-                warned = True
-                print(_other_steps(feed.odd_step, model.spec.inputs.elapsed), file=sys.stderr)
-            out.write(text)
-            out.flush()
+        _answer(feed, _watched(feed, feed.texts(blocks, goes_on=state is not None)), out, state)
     if feed.errors:
         print(
             f"edge-lstm: {counted(feed.errors, 'line')} could not be used; see the answers with an "
@@ -148,14 +156,36 @@ def main(arguments: argparse.Namespace) -> int:
     return 1 if feed.errors else 0
 
 
+def _answer(
+    feed: Blocks | pcm.Texts, texts: Iterator[str], out: Output, state: Kept | None
+) -> None:
+    if state is not None:
+        state.answer(feed, texts, out)
+        return
+    for text in texts:
+        out.write(text)
+        out.flush()
+
+
+def _watched(feed: Blocks, texts: Iterator[str]) -> Iterator[str]:
+    """The same texts. If steps of time are odd, standard error says so once."""
+    warned = False
+    for text in texts:
+        if feed.odd_step and not warned:
+            warned = True
+            print(_other_steps(feed.odd_step, feed.session.spec.inputs.elapsed), file=sys.stderr)
+        yield text
+
+
 @contextlib.contextmanager
 def _samples(
-    name: str, format_: str, sample_rate: int, *, reopen: bool
+    arguments: argparse.Namespace, format_: str, sample_rate: int, gate: Gate | None
 ) -> Iterator[Iterator[sound.Int16]]:
     """Raises ConfigError."""
+    name = arguments.input
     if format_ == "s16le":
-        with Source(name, reopen=reopen) as source:
-            yield sound.samples_of(source.chunks(sound.CHUNK))
+        with Source(name, reopen=arguments.reopen, gate=gate) as source:
+            yield sound.samples_of(source.chunks(sound.CHUNK), gate)
         return
     with contextlib.ExitStack() as opened:
         try:
@@ -164,7 +194,7 @@ def _samples(
             )
         except OSError as e:
             raise unreadable(name, e) from e
-        yield _readable(name, sound.wav_chunks(file, name, sample_rate))
+        yield _readable(name, sound.wav_chunks(file, name, sample_rate, gate))
 
 
 def _readable(name: str, chunks: Iterator[sound.Int16]) -> Iterator[sound.Int16]:
@@ -192,16 +222,20 @@ def _check_output(arguments: argparse.Namespace, format_: str) -> None:
         )
     if arguments.every != 1:
         raise ConfigError("--every is for answers in lines, and --output writes none")
+    if arguments.state is not None:
+        raise ConfigError("--state is for answers in lines, and --output writes none")
 
 
-def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
+def _run_sound(arguments: argparse.Namespace, format_: str, state: Kept | None) -> int:
     model = load_asked(arguments)
     rate = sound_of(model.spec.inputs).sample_rate
     if arguments.output is not None:
         pcm.mapped(model.spec)
         wav = WavFile(arguments.output, rate)
+    if state is not None:
+        state.read(model)
     with (
-        _samples(arguments.input, format_, rate, reopen=arguments.reopen) as chunks,
+        _samples(arguments, format_, rate, state) as chunks,
         own_stdout() as out,
         open_named(model, arguments.backend, arguments.artifact) as session,
     ):
@@ -213,11 +247,8 @@ def _run_sound(arguments: argparse.Namespace, format_: str) -> int:
                 if wav.samples:
                     print(_summary(wav, rate, time.perf_counter() - start), file=sys.stderr)
             return 0
-        for text in pcm.texts(
-            session, chunks, every=arguments.every, reset_every=arguments.reset_every
-        ):
-            out.write(text)
-            out.flush()
+        feed = pcm.Texts(session, every=arguments.every, reset_every=arguments.reset_every)
+        _answer(feed, feed.texts(chunks, goes_on=state is not None), out, state)
     return 0
 
 

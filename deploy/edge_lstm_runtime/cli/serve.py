@@ -17,7 +17,7 @@ from ..serve.models import Served, bundles, say, serve_bundle
 from ..serve.mqtt import Broker, Mqtt
 from ..serve.notify import notify, reloading
 from ..serve.payload import FORMS
-from ._shared import add_bundle, load_asked
+from ._shared import add_bundle, add_save_every, load_asked, save_every
 
 GOES_ON = True
 
@@ -96,20 +96,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="keep the states there, from one start to the next",
     )
-    parser.add_argument(
-        "--save-every",
-        type=float,
-        default=30.0,
-        metavar="SECONDS",
-        help="save the states so often, and at the end (default: %(default)s)",
-    )
+    add_save_every(parser, "the states")
 
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.http is None and arguments.mqtt is None:
         raise ConfigError("nobody could send a sample; give --mqtt URL, --http :8080 or both")
-    if not arguments.save_every > 0:
-        raise ConfigError(f"--save-every is {arguments.save_every}; expected seconds above 0")
+    options = Options(arguments.state, save_every(arguments))
     paths = bundles(arguments.bundle)
     broker = _broker(arguments, tuple(paths))
     states = arguments.state
@@ -119,8 +112,8 @@ def main(arguments: argparse.Namespace) -> int:
         check_folder_writable(states, "states")
         states.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(states, ConfigError):
-            return _serve(arguments, paths, broker, states)
-    return _serve(arguments, paths, broker, states)
+            return _serve(arguments, paths, broker, options)
+    return _serve(arguments, paths, broker, options)
 
 
 def _broker(arguments: argparse.Namespace, models: tuple[str, ...]) -> Broker | None:
@@ -161,15 +154,13 @@ def _serve(
     arguments: argparse.Namespace,
     paths: dict[str, Path],
     broker: Broker | None,
-    states: Path | None,
+    options: Options,
 ) -> int:
     def check(path: Path) -> Served:
         model = load_asked(arguments, path)
         return serve_bundle(model, path, arguments.backend, arguments.artifact)
 
-    core = Core(
-        {name: check(path) for name, path in paths.items()}, Options(states, arguments.save_every)
-    )
+    core = Core({name: check(path) for name, path in paths.items()}, options)
     wake = threading.Event()
     asked = threading.Event()
     core.on_end = wake.set

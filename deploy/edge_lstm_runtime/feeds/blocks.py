@@ -24,11 +24,15 @@ class Blocks(Lines):
     no plain ones.
     """
 
-    def texts(self, blocks: Iterable[Sequence[Line]]) -> Iterator[str]:
-        """The answers to all lines, in pieces. None of them should wait for the next one."""
+    def texts(self, blocks: Iterable[Sequence[Line]], *, goes_on: bool = False) -> Iterator[str]:
+        """The answers to all lines, in pieces. None of them should wait for the next one.
+
+        goes_on: the stream does after these lines, so that an answer may stay held.
+        """
         for block in blocks:
             yield from self._of_block(block)
-        yield from self._json(self.end())
+        if not goes_on:
+            yield from self._json(self.end())
 
     def _of_block(self, block: Sequence[Line]) -> Iterator[str]:
         at = 0
@@ -44,7 +48,7 @@ class Blocks(Lines):
             if count:
                 yield self._told(outputs[:count])
             if count < len(outputs):
-                answer_of_line(self.session, outputs[count], self.number + 1)  # raises
+                answer_of_line(self.session, outputs[count], {"line": self.number + 1})  # raises
 
     def _json(self, answers: Iterator[dict[str, Any]]) -> Iterator[str]:
         return (json_of(answer) + "\n" for answer in answers)
@@ -86,7 +90,7 @@ class Blocks(Lines):
         self.number += len(outputs)
         self.samples += len(outputs)
         if self.every > 1:
-            last = answer_of_line(self.session, outputs[-1], self.number)
+            last = answer_of_line(self.session, outputs[-1], {"line": self.number})
             assert isinstance(self.answering, Stepwise)
             self.answering.told(last, due=self.samples % self.every == 0)
         numbers = range(first + start, self.number + 1, self.every)

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import stored
 from ..detector import AnomalyDetector
-from ..errors import BackendError, SampleError
+from ..errors import BackendError, ConfigError, SampleError
 from ..inputs import Inputs
 from ..inputs.text import TextForm
 from ..model.spec import ModelSpec, describe
@@ -18,6 +19,8 @@ from .reader import RESET, Reader, Sample
 from .stream import Line
 
 OUT_OF_RANGE = "out_of_range"
+LINES = "lines"  # the kind of a state
+Head = dict[str, Any]
 
 
 def answers(
@@ -35,7 +38,8 @@ def answers(
     `text` says (commas between them, unless the training file was another). If a header has named
     the channels, other columns are ignored.
     A line of JSON is a list of numbers in channel order, or an object with the channels' names.
-    null is a missing value. The line {"reset": true} sets the state to zero.
+    null is a missing value. The line {"reset": true} sets the state to zero. An object's "id" and
+    "ts" stand in its answer, behind the number of the line, unless a channel has that name.
     A line that can't be used leaves the state as it was, and the stream goes on.
 
     For a language model, a line is one character: its index or, in JSON, the character itself, such
@@ -90,31 +94,29 @@ class Lines:
         self.answering: _Answering = Whole(session) if session.spec.whole else Stepwise(session)
         self.reset_every = reset_every
         self.every = every
-        self._skip_rows = skip_rows
+        self._skipped = skip_rows  # the number of the last one that is
         self.samples = 0
         self._since_reset = 0  # samples
 
     def line(self, line: Line) -> Iterator[dict[str, Any]]:
         """The answers that can be given out after one more line."""
         self.number += 1
-        if self.number <= self._skip_rows:
+        if self.number <= self._skipped:
             return
         try:
-            if isinstance(line, SampleError):
-                raise line
             found = self.reader.read(line)
             if found is None:
                 return
             if found == RESET or (self.reset_every and self._since_reset == self.reset_every):
                 yield from self._reset()
             if isinstance(found, str):
-                yield {"line": self.number, RESET: True}
+                yield {**self._head, RESET: True}
                 return
             due = (self.samples + 1) % self.every == 0
-            answered = self.answering.sample(self.number, self.reader.values(found), due=due)
+            answered = self.answering.sample(self._head, self.reader.values(found), due=due)
         except SampleError as e:
             self.errors += 1
-            yield from self.answering.error(self.number, e)
+            yield from self.answering.error(self._head, e)
             return
         self.reader.taken(found)
         self.samples += 1
@@ -124,9 +126,46 @@ class Lines:
             self.odd_step = self.number
         yield from answered
 
+    @property
+    def _head(self) -> dict[str, Any]:
+        """With what the answer to the latest line begins."""
+        return {"line": self.number, **self.reader.echo}
+
     def end(self) -> Iterator[dict[str, Any]]:
         """The answers that were held back. No line is left."""
         yield from self.answering.end()
+
+    @property
+    def state(self) -> stored.State:
+        """All that the answers to the lines to come depend on, copies. Not of whole sequences.
+
+        Assigning restores it. Raises BackendError for a state that doesn't fit.
+        """
+        facts = {
+            "kind": LINES,
+            "number": self.number,
+            "samples": self.samples,
+            "since reset": self._since_reset,
+            "held": self.answering.held,
+            "header": self.reader.header,
+        }
+        state = stored.state_of(self.session, self.answering.detector, self.reader.clock)
+        return {**state, stored.FACTS: stored.told(facts)}
+
+    @state.setter
+    def state(self, value: stored.State) -> None:
+        try:
+            facts = stored.facts_of(value, LINES)
+            self.reader.header = facts["header"]
+            number = int(facts["number"])
+            self.samples = int(facts["samples"])
+            self._since_reset = int(facts["since reset"])
+            self.answering.held = list(facts["held"])
+        except (KeyError, TypeError, ValueError, ConfigError) as e:
+            raise BackendError(f"the state does not fit: {e!r}") from e
+        stored.set_state(value, self.session, self.answering.detector, self.reader.clock)
+        self._skipped += number - self.number
+        self.number = number
 
     def _reset(self) -> Iterator[dict[str, Any]]:
         yield from self.answering.end()
@@ -150,8 +189,6 @@ def recordings(
         if number <= skip_rows:
             continue
         try:
-            if isinstance(text, SampleError):
-                raise text
             sample = reader.read(text)
             if sample == RESET:
                 found.append([])
@@ -170,12 +207,19 @@ def recordings(
 
 
 class _Answering(Protocol):
-    """Makes answers of lines. Each method returns the objects that can be given out now."""
+    """Makes answers of lines. Each method returns the objects that can be given out now.
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    head: the first members of the answer, "line" among them. held: answers that are not given out
+    yet, without those of a whole sequence.
+    """
+
+    detector: AnomalyDetector | None
+    held: list[dict[str, Any]]
+
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         """due: whether it is to be answered if it is not the last one. Raises SampleError."""
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]: ...
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]: ...
 
     def end(self) -> list[dict[str, Any]]:
         """The lines of the sequence that were held back."""
@@ -187,25 +231,26 @@ class Stepwise:
     def __init__(self, session: Session):
         self._session = session
         self._scores = Scores(session.spec)
-        self._last: list[dict[str, Any]] = []
+        self.detector = self._scores.detector
+        self.held: list[dict[str, Any]] = []
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         outputs = self._session.step(values)
-        answer = answer_of_line(self._session, outputs, number)
+        answer = answer_of_line(self._session, outputs, head)
         answer |= self._scores.of(values, outputs)
         return self.told(answer | out_of_range(self._session.spec, values), due=due)
 
     def told(self, answer: dict[str, Any], *, due: bool) -> list[dict[str, Any]]:
-        self._last = [] if due else [answer]
+        self.held = [] if due else [answer]
         return [answer] if due else []
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
-        return [{"line": number, "error": str(error)}]
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]:
+        return [{**head, "error": str(error)}]
 
     def end(self) -> list[dict[str, Any]]:
         self._scores.reset()
-        last = self._last
-        self._last = []
+        last = self.held
+        self.held = []
         return last
 
 
@@ -217,34 +262,37 @@ class Whole:
 
     def __init__(self, session: Session):
         self._session = session
+        self.detector: AnomalyDetector | None = None
+        self.held: list[dict[str, Any]] = []
         self._try = session.spec.inputs.preprocessor(np.float32, None, keep_last=False)
-        self._samples: list[tuple[int, list[float], bool]] = []
+        self._samples: list[tuple[Head, list[float], bool]] = []
         self._errors: dict[int, dict[str, Any]] = {}
 
-    def sample(self, number: int, values: list[float], *, due: bool) -> list[dict[str, Any]]:
+    def sample(self, head: Head, values: list[float], *, due: bool) -> list[dict[str, Any]]:
         self._try(values)
-        self._samples.append((number, values, due))
+        self._samples.append((head, values, due))
         return []
 
-    def error(self, number: int, error: SampleError) -> list[dict[str, Any]]:
-        self._errors[number] = {"line": number, "error": str(error)}
+    def error(self, head: Head, error: SampleError) -> list[dict[str, Any]]:
+        self._errors[head["line"]] = {**head, "error": str(error)}
         return []
 
     def end(self) -> list[dict[str, Any]]:
         outputs = self._session.run([values for _, values, _ in self._samples])
-        last = self._samples[-1][0] if self._samples else 0
+        last = self._samples[-1][0] if self._samples else {}
         lines = self._errors | {
-            n: answer_of_line(self._session, y, n) | out_of_range(self._session.spec, x)
-            for (n, x, due), y in zip(self._samples, outputs, strict=True)
-            if due or n == last
+            head["line"]: answer_of_line(self._session, y, head)
+            | out_of_range(self._session.spec, x)
+            for (head, x, due), y in zip(self._samples, outputs, strict=True)
+            if due or head is last
         }
         self._samples = []
         self._errors = {}
         return [lines[number] for number in sorted(lines)]
 
 
-def answer_of_line(session: Session, outputs: NDArray[Any], number: int) -> dict[str, Any]:
-    return {"line": number, **answer_of(session, outputs, f"line {number}")}
+def answer_of_line(session: Session, outputs: NDArray[Any], head: Head) -> dict[str, Any]:
+    return {**head, **answer_of(session, outputs, f"line {head['line']}")}
 
 
 def answer_of(session: Session, outputs: NDArray[Any], place: str) -> dict[str, Any]:
@@ -272,15 +320,15 @@ class Scores:
     """The columns that an anomaly detector adds to the answers, none if the model has none."""
 
     def __init__(self, spec: ModelSpec):
-        self._detector = AnomalyDetector(spec) if spec.detector else None
+        self.detector = AnomalyDetector(spec) if spec.detector else None
 
     def of(self, x: ArrayLike, outputs: NDArray[Any]) -> dict[str, Any]:
         """For every sample x (C,) and its answer (O,), in order."""
-        if self._detector is None:
+        if self.detector is None:
             return {}
-        score, anomaly = self._detector(x, outputs)
+        score, anomaly = self.detector(x, outputs)
         return {"score": None if np.isnan(score) else score, "anomaly": anomaly}
 
     def reset(self) -> None:
-        if self._detector is not None:
-            self._detector.reset()
+        if self.detector is not None:
+            self.detector.reset()

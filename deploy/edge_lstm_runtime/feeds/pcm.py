@@ -15,86 +15,84 @@ from ..inputs.frames import FULL_SCALE, Frames
 from ..model.spec import ModelSpec
 from ..session import Session
 from .lines import answer_of
-from .sound import Int16, answers, seconds_at, too_short
+from .sound import Int16, Listening, seconds_at
 
 
 def texts(
     session: Session, chunks: Iterable[Int16], *, every: int = 1, reset_every: int = 0
 ) -> Iterator[str]:
-    """The same lines as those of `sound.answers`, in pieces, of which plain frames are answered
-    together.
+    """The same lines as those of `sound.answers`, in pieces."""
+    return Texts(session, every=every, reset_every=reset_every).texts(chunks)
+
+
+class Texts(Listening):
+    """The same lines as `answers` gives, in pieces, of which plain frames are answered together.
 
     The frames of a detector, of a bidirectional model, or with resets after so many of them are no
     plain ones.
     """
-    if session.spec.whole or session.spec.detector or reset_every:
-        for answer in answers(session, chunks, every=every, reset_every=reset_every):
-            yield json.dumps(answer, allow_nan=False) + "\n"
-        return
-    number = 0
-    last = ""
-    for outputs in _outputs(session, chunks, session.steps, 0):
-        first = number + 1
-        number += len(outputs)
-        start = -first % every
-        places = [*range(start, len(outputs), every)]
-        if not places or places[-1] < len(outputs) - 1:
-            places.append(len(outputs) - 1)
-        told = _told(session, first, outputs, places)
-        last = told.pop() if number % every else ""
-        yield "".join(told)
-    yield last
+
+    def texts(self, chunks: Iterable[Int16], *, goes_on: bool = False) -> Iterator[str]:
+        """goes_on: the stream does after these chunks, so that an answer may stay held."""
+        spec = self.session.spec
+        if spec.whole or spec.detector or self.reset_every:
+            yield from map(_line, self.answers(chunks))
+        else:
+            for outputs in _outputs(self, chunks, self.session.steps):
+                yield self._together(outputs)
+        if not goes_on:
+            yield from map(_line, self.end())
+
+    def _together(self, outputs: NDArray[Any]) -> str:
+        """outputs: (n, O) of the latest frames, at least one."""
+        first = self.number + 1 - len(outputs)
+        start = -first % self.every
+        if self.every > 1:
+            due = self.number % self.every == 0
+            self.answering.held = [] if due else [self.answering.told(self.number, outputs[-1])]
+        heads = [
+            (n, seconds_at(self.sound, n))
+            for n in range(first + start, self.number + 1, self.every)
+        ]
+        found = self.session.spec.answer.texts(outputs[start :: self.every]) if heads else []
+        return "".join(
+            f'{{"frame": {n}, "time": {seconds}, {text}}}\n'
+            for (n, seconds), text in zip(heads, found, strict=True)
+        )
 
 
-def _told(session: Session, first: int, outputs: NDArray[Any], places: list[int]) -> list[str]:
-    """first: the number of the frame that outputs[0] answers. places: of those to tell."""
-    sound = sound_of(session.spec.inputs)
-    found = session.spec.answer.texts(outputs[places])
-    heads = [(first + k, seconds_at(sound, first + k)) for k in places]
-    return [
-        f'{{"frame": {n}, "time": {seconds}, {text}}}\n'
-        for (n, seconds), text in zip(heads, found, strict=True)
-    ]
+def _line(answer: dict[str, Any]) -> str:
+    return json.dumps(answer, allow_nan=False) + "\n"
 
 
 def _outputs(
-    session: Session,
-    chunks: Iterable[Int16],
-    answered: Callable[[Float64], NDArray[Any]],
-    reset_every: int,
+    feed: Listening, chunks: Iterable[Int16], answered: Callable[[Float64], NDArray[Any]]
 ) -> Iterator[NDArray[Any]]:
-    """(n, O) for the next n frames, all finite.
+    """(n, O) for the next n frames, all finite, which are counted.
 
-    answered: frames (m, F) -> (n, O), for the first n of them. Raises DataError if the sound is
-    shorter than a frame, and BackendError.
+    answered: frames (m, F) -> (n, O), for the first n of them. Raises BackendError.
     """
-    # Not the session's own stream: its reset would lose the samples that the next frame needs.
-    sound = sound_of(session.spec.inputs)
-    stream = sound.stream()
-    number = 0
-    samples = 0
+    session = feed.session
     for chunk in chunks:
-        samples += len(chunk)
-        frames = stream.push(chunk)
+        feed.samples += len(chunk)
+        frames = feed.stream.push(chunk)
         while len(frames):
             left = len(frames)
-            if reset_every:
-                if number and number % reset_every == 0:
+            if every := feed.reset_every:
+                if feed.number and feed.number % every == 0:
                     session.reset()
-                left = reset_every - number % reset_every
+                left = every - feed.number % every
             outputs = answered(frames[:left])
             if not len(outputs):
                 outputs = session.step(frames[0])[None]  # raises what stands in the way
             finite = np.isfinite(outputs).all(axis=1)
             good = len(outputs) if finite.all() else int(finite.argmin())
+            feed.number += good
             if good:
                 yield outputs[:good]
-            number += good
             if good < len(outputs):
-                answer_of(session, outputs[good], f"frame {number + 1}")  # raises
+                answer_of(session, outputs[good], f"frame {feed.number + 1}")  # raises
             frames = frames[good:]
-    if not number:
-        raise too_short(sound, samples)
 
 
 class Piece(NamedTuple):
@@ -130,10 +128,10 @@ class Heard:
 
         Raises DataError if the sound is shorter than a frame, and BackendError.
         """
-        for outputs in _outputs(
-            self._session, self._filled(chunks), self._session.run, reset_every
-        ):
+        feed = Listening(self._session, reset_every=reset_every)
+        for outputs in _outputs(feed, self._filled(chunks), self._session.run):
             yield self._piece(self._added(outputs))
+        feed.end()
         yield self._piece(self._begun)
 
     def _filled(self, chunks: Iterable[Int16]) -> Iterator[Int16]:

@@ -14,8 +14,11 @@ from ..inputs.characters import Characters
 from ..inputs.text import SEPARATORS, TextForm, fitting_separator
 from ..inputs.times import Clock
 from ..shown import counted
+from ..tasks import json_of
 
 RESET = "reset"
+ECHOED = ("id", "ts")
+LONGEST_ECHO = 256  # characters of an "id" or "ts", in JSON
 
 
 class Sample(NamedTuple):
@@ -27,10 +30,14 @@ Quick = Callable[[str], tuple[list[float], list[str]] | None]
 
 
 class Reader:
-    """From lines to samples. The header and the time of the last sample are kept."""
+    """From lines to samples. The header and the time of the last sample are kept.
+
+    echo: what the answer to the latest line repeats of it, see `echo_of`.
+    """
 
     def __init__(self, inputs: Inputs, form: TextForm | None = None):
         self.clock = Clock()
+        self.echo: dict[str, Any] = {}
         self._inputs = inputs
         self._form = inputs.text if form is None else form
         self._awaits_header = True
@@ -43,6 +50,28 @@ class Reader:
         self._columns = inputs.names  # of a line
         self._quick: Quick | None = None
         self._take_columns(self._form.columns)
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the lines so far have said of those to come, for JSON. Assigning restores it."""
+        return {
+            "columns": self._columns if self._has_header else None,
+            "awaited": self._awaits_header,
+            "channels alone": self._channels_alone,
+            "alone": self._alone,
+        }
+
+    @header.setter
+    def header(self, value: Mapping[str, Any]) -> None:
+        if value["columns"] is not None:
+            self._take_columns(tuple(value["columns"]))
+            self._has_header = True
+        self._awaits_header = value["awaited"]
+        self._alone = value["alone"]
+        self._channels_alone = value["channels alone"]
+        if self._channels_alone:
+            self._columns = self._inputs.names
+        self._quick = None
 
     def quick(self) -> Quick | None:
         """`TextForm.quick` for the lines to come: a sample's numbers, as `read` would find them.
@@ -57,11 +86,14 @@ class Reader:
             self._quick = self._form.quick(places, len(places) if alone else self._width)
         return self._quick
 
-    def read(self, text: str) -> Sample | str | None:
+    def read(self, text: str | SampleError) -> Sample | str | None:
         """A sample, RESET, or None (a blank line, a comment, the header).
 
-        Raises SampleError, ConfigError.
+        text: a line, or the reason why it is none. Raises SampleError, ConfigError.
         """
+        self.echo = {}
+        if isinstance(text, SampleError):
+            raise text
         line = text.removeprefix("\ufeff").rstrip("\r\n")
         start = line.lstrip()[:1]
         if start in ("[", "{"):
@@ -69,12 +101,22 @@ class Reader:
             with contextlib.suppress(SampleError, ConfigError):
                 if self._width or self._is_header(self._form.cells(line)):
                     return self._from_text(line)
-            return _from_json(line, self._inputs)
+            return self._from_json(line)
         if self._form.is_comment(line):
             return None
         if not start and not self._is_gap:
             return None
         return self._from_text(line)
+
+    def _from_json(self, line: str) -> Sample | str:
+        """A sample, or RESET. Raises SampleError."""
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as e:
+            raise SampleError(f"not valid JSON ({e})") from None
+        if isinstance(value, dict):
+            self.echo = echo_of(value, self._inputs)
+        return sample_of(value, self._inputs)
 
     @property
     def _is_gap(self) -> bool:
@@ -246,13 +288,24 @@ def _is_time(inputs: Inputs, name: str) -> bool:
     return bool(name) and name in (inputs.time_column, inputs.clock)
 
 
-def _from_json(line: str, inputs: Inputs) -> Sample | str:
-    """A sample, or RESET."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as e:
-        raise SampleError(f"not valid JSON ({e})") from None
-    return sample_of(value, inputs)
+def echo_of(value: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """The members "id" and "ts" of an object, for its answer. A channel of that name is none.
+
+    Raises SampleError for one that is neither a text nor a number.
+    """
+    found = {name: value[name] for name in ECHOED if name in value and name not in inputs.names}
+    for name, part in found.items():
+        if not isinstance(part, (str, int, float)) and part is not None:
+            raise SampleError(f"{name!r} is {reprlib.repr(part)}; expected a text or a number")
+        try:
+            size = len(json_of(part))
+        except ValueError:
+            raise SampleError(f"{name!r} is {part}; expected a finite number") from None
+        if size > LONGEST_ECHO:
+            raise SampleError(
+                f"{name!r} has {size} characters; expected at most {LONGEST_ECHO} in JSON"
+            )
+    return found
 
 
 def sample_of(value: Any, inputs: Inputs) -> Sample | str:

@@ -29,16 +29,34 @@ def unreadable(name: str, reason: BaseException, can: str = "can't read") -> Con
     return ConfigError(f"{can} {shown}: {why}")
 
 
+class Gate:
+    """Asked before each read. This one lets all through.
+
+    part: whether the bytes so far end within a line or a sample; whoever cuts them says so.
+    stopped: whether the input ends here, because the command was told to.
+    """
+
+    def __init__(self) -> None:
+        self.part = False
+        self.stopped = False
+
+    def size(self, file: Any, most: int) -> int:  # noqa: ARG002 - for gates that wait for the file
+        """How many bytes to read, `most` or fewer. 0 ends the input."""
+        return most
+
+
 class Source:
     """name    of a file, which may be packed (.gz), or "-"
     reopen  go on with the next writer of the FIFO or the device if one goes away
+    gate    for each read
 
     Raises ConfigError if it can't be opened.
     """
 
-    def __init__(self, name: str, *, reopen: bool = False):
+    def __init__(self, name: str, *, reopen: bool = False, gate: Gate | None = None):
         self._name = name
         self._reopen = reopen
+        self._gate = gate or Gate()
         self._begun = False
         try:
             self._file: Any = self._open_device() if reopen else self._open()
@@ -55,7 +73,7 @@ class Source:
             for chunk in self._up_to_the_end(size):
                 silent = False
                 yield chunk
-            if not self._reopen:
+            if not self._reopen or self._gate.stopped:
                 return
             if silent:
                 self._open_again()
@@ -82,7 +100,7 @@ class Source:
     def _up_to_the_end(self, size: int) -> Iterator[bytes]:
         read = getattr(self._file, "read1", self._file.read)
         try:
-            while chunk := read(size):
+            while (most := self._gate.size(self._file, size)) and (chunk := read(most)):
                 yield chunk
                 self._begun = True
         except UNREADABLE as e:

@@ -8,26 +8,34 @@ from typing import Any
 
 from ..errors import SampleError
 from ..inputs.text import BOMS, TextForm, encoding_of
+from .source import Gate
 
 LONGEST = 1 << 20  # characters of a line
 Line = str | SampleError  # a line without its end, or the reason why it is none
 
 
-def blocks(chunks: Iterable[bytes], form: TextForm) -> Iterator[list[Line]]:
+def blocks(
+    chunks: Iterable[bytes], form: TextForm, gate: Gate | None = None
+) -> Iterator[list[Line]]:
     """All lines that are complete after each chunk. No line waits for a byte after its end.
 
     chunks: of up to LONGEST bytes. b"" says that the writer has gone and another stream follows.
     A byte order mark at the beginning decides on the encoding, or else the form. Bytes that can't
     be decoded are replaced, so that garbled serial input is one bad line. Raises UnicodeError.
+
+    gate: of the chunks. It is told whether they end within a line.
     """
+    gate = gate or Gate()
     stream = _Stream(form)
     for chunk in chunks:
         if chunk:
-            yield stream.push(chunk)
+            found = stream.push(chunk)
+            gate.part = stream.part
+            yield found
         else:
-            yield stream.end(follows=True)
+            yield stream.end("its writer has gone in the middle of it")
             stream = _Stream(form)
-    yield stream.end()
+    yield stream.end("the command was stopped in the middle of it" if gate.stopped else "")
 
 
 class _Stream:
@@ -48,14 +56,20 @@ class _Stream:
                 return []
         return self._cut(self._decode(chunk))
 
-    def end(self, *, follows: bool = False) -> list[Line]:
-        """The line that has no end. If another stream follows, the writer was cut off in it."""
+    @property
+    def part(self) -> bool:
+        """Whether a line or its end is not complete."""
+        held = self._decoder is not None and bool(self._decoder.getstate()[0])
+        return held or self._carriage_return or self._size > 0
+
+    def end(self, cut: str = "") -> list[Line]:
+        """The line that has no end. cut: why it is not the whole line, "" if it is."""
         found = self._cut(self._decode(b"", final=True))
         if not self._size:
             return found
         line = self._complete()
-        if follows and line:
-            line = [SampleError("the line is cut off: its writer has gone in the middle of it")]
+        if cut and line:
+            line = [SampleError(f"the line is cut off: {cut}")]
         return found + line
 
     def _decode(self, chunk: bytes, *, final: bool = False) -> str:

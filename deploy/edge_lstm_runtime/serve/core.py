@@ -26,7 +26,8 @@ from .stream import BACKEND
 
 LIMIT = 10_000  # messages that wait
 AT_ONCE = 512  # messages that the worker takes
-PATIENCE = 2.0  # seconds for answers to arrive before a state is saved
+PATIENCE = 0.5  # seconds in which one more answer arrives, before a state is saved
+AGAIN = 1.0  # seconds until the next try, if none does
 FULL = "queue"  # reasons of a refusal, beside those of a stream
 STREAMS = "streams"
 
@@ -66,18 +67,18 @@ class Core:
         self._ready = threading.Condition()
         self._stopping = False
         self._saved = time.monotonic()
+        self._tried = 0.0  # when answers were on the way for too long
         self._answered = False  # a step since the watchdog was last fed
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     # --- for transports, from any thread ---
 
-    def put(self, message: Message, wait: float = 0.0) -> bool:
-        """Whether the queue took it, after at most `wait` seconds."""
+    def put(self, message: Message, wait: float | None = 0.0) -> bool:
+        """Whether the queue took it, after at most `wait` seconds. None: as long as it runs."""
         with self._ready:
-            if len(self._queue) >= self._options.limit and wait:
-                self._ready.wait_for(
-                    lambda: len(self._queue) < self._options.limit or self._stopping, wait
-                )
+            self._ready.wait_for(
+                lambda: len(self._queue) < self._options.limit or self._stopping, wait
+            )
             if len(self._queue) >= self._options.limit or self._stopping:
                 self.models[message.model].counts.refused[FULL] += 1
                 return False
@@ -85,10 +86,11 @@ class Core:
             self._ready.notify_all()
         return True
 
-    @property
-    def limit(self) -> int:
-        """The messages that may wait."""
-        return self._options.limit
+    def order(self, what: Callable[[], None]) -> None:
+        """Have the worker do it between two messages."""
+        with self._ready:
+            self._orders.append(what)
+            self._ready.notify_all()
 
     @property
     def ready(self) -> bool:
@@ -143,9 +145,7 @@ class Core:
             kept.append(model.swap(served))
             done.set()
 
-        with self._ready:
-            self._orders.append(order)
-            self._ready.notify_all()
+        self.order(order)
         if not done.wait(60.0):
             raise ConfigError(f"{served.path}: the worker did not take it within a minute")
         return kept[0]
@@ -167,11 +167,11 @@ class Core:
                 if feed and now - fed >= feed:
                     fed = now
                     self._feed()
-                if now - self._saved >= self._options.every:
-                    self._save(PATIENCE)
+                if now - self._saved >= self._options.every and now - self._tried >= AGAIN:
+                    self._save()
                 if self._stopping and not self._queue:
                     break
-            self._save(PATIENCE, last=True)
+            self._save(last=True)
             for model in self.models.values():
                 model.close()
         except BaseException as e:  # told by the command, in its own thread
@@ -212,6 +212,8 @@ class Core:
         for message, answer in zip(group, work.answers, strict=True):
             message.reply(answer)
         self.live.show(model, name, work, seconds)
+        if not stream.samples:
+            model.forget(name)
 
     def _feed(self) -> None:
         """Tell the watchdog that steps are answered. If no sample came, a golden one is tried."""
@@ -225,20 +227,29 @@ class Core:
         self._answered = False
         notify("WATCHDOG=1")
 
-    def _save(self, patience: float, *, last: bool = False) -> None:
+    def _save(self, *, last: bool = False) -> None:
         """Save all states, if all answers are where they belong, or if it is the last time."""
         if self._options.states is None:
             return
-        end = time.monotonic() + patience
-        while any(count() for count in self.outstanding):
-            if time.monotonic() > end:
+        least = self._missing()
+        end = time.monotonic() + PATIENCE
+        while least:
+            time.sleep(0.001)
+            if (now := time.monotonic()) > end:  # the broker is away, or full
                 if last:
                     break
-                return  # at the next turn
-            time.sleep(0.001)
+                self._tried = now
+                return
+            if (missing := self._missing()) < least:
+                least = missing
+                end = now + PATIENCE
         try:
             for model in self.models.values():
                 model.save()
         except OSError as e:
             say(f"the states are not saved: {e.filename}: {e.strerror}")
         self._saved = time.monotonic()
+
+    def _missing(self) -> int:
+        """Answers that are on the way."""
+        return sum(count() for count in self.outstanding)

@@ -1,12 +1,14 @@
 """Samples over HTTP, the state of the service for monitors, and the live page.
 
 A server for a board in its own network: it knows no users. It takes a bounded number of
-connections, each with a bounded time for its request.
+connections, each with a bounded time and size for its request. If all places are taken, the
+connection goes that has been idle or slow for the longest time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
 import json
 import queue
@@ -14,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +27,9 @@ from .core import Core, Message
 from .live import TICK
 
 BODY = 1 << 20  # bytes of a request
+HEAD = 1 << 15  # bytes of all its headers; the library alone would take 6.5 MB
 CONNECTIONS = 64
+PLACE_SECONDS = 0.5  # until a connection that was ended has left its place
 SECONDS = 5.0  # that a request may take to arrive, and a reader to take a piece of its answer
 ANSWER_SECONDS = 10.0  # that an answer may take
 BEAT = 10.0  # seconds between two signs of life on a live page's connection
@@ -46,7 +51,6 @@ class Server(http.server.ThreadingHTTPServer):
         host = host.removeprefix("[").removesuffix("]")
         self.core = core
         self.checks = checks
-        self.started = time.monotonic()
         self._places = threading.BoundedSemaphore(CONNECTIONS)
         self._lock = threading.Lock()
         self._deadlines: dict[socket.socket, float] = {}
@@ -71,7 +75,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread, if there is a place for one more connection."""
-        if self._places.acquire(blocking=False):
+        if self._places.acquire(blocking=False) or (
+            self._end_oldest() and self._places.acquire(timeout=PLACE_SECONDS)
+        ):
             super().process_request(request, client_address)
             return
         request.settimeout(0)
@@ -87,7 +93,7 @@ class Server(http.server.ThreadingHTTPServer):
             self._places.release()
 
     def expect(self, request: socket.socket, seconds: float | None) -> None:
-        """A request must be there within seconds from now. None: no request is awaited."""
+        """The client must have done its part within seconds from now. None: nothing is awaited."""
         with self._lock:
             if seconds is None:
                 self._deadlines.pop(request, None)
@@ -98,15 +104,40 @@ class Server(http.server.ThreadingHTTPServer):
         """End the connections whose request takes too long, however slowly it comes."""
         now = time.monotonic()
         with self._lock:
-            late = [request for request, end in self._deadlines.items() if end < now]
-            for request in late:
-                del self._deadlines[request]
-        for request in late:
+            self._end([request for request, end in self._deadlines.items() if end < now])
+
+    def _end_oldest(self) -> bool:
+        """Of the connections that wait for their client. Whether there was one."""
+        with self._lock:
+            oldest = sorted(self._deadlines, key=self._deadlines.__getitem__)[:1]
+            self._end(oldest)
+        return bool(oldest)
+
+    def _end(self, requests: list[socket.socket]) -> None:
+        """With the lock held. Their threads see the end of the input, and leave their places."""
+        for request in requests:
+            del self._deadlines[request]
             with contextlib.suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no error of ours, and a log of each would fill a disk."""
+
+
+class _Head:
+    """The headers of a request, as a file that ends them at HEAD bytes."""
+
+    def __init__(self, file: BufferedIOBase):
+        self._file = file
+        self._left = HEAD
+
+    def readline(self, size: int) -> bytes:
+        """Raises LineTooLong, which is answered with 431."""
+        line = self._file.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise http.client.LineTooLong("the headers together")
+        return line
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -122,6 +153,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         self.server.expect(self.connection, SECONDS)
         super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        file = self.rfile
+        self.rfile = _Head(file)  # type: ignore[assignment]
+        try:
+            return super().parse_request()
+        finally:
+            self.rfile = file
 
     def do_GET(self) -> None:
         self.server.expect(self.connection, None)
@@ -256,6 +295,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         if self.close_connection:
             self.send_header("Connection", "close")
+        self.server.expect(self.connection, SECONDS)  # for a client that reads slowly
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

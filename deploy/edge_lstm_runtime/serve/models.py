@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import stored
 from ..errors import BackendError, ConfigError
 from ..loading import Model
 from ..session import Session
 from ..shown import in_a_line
 from ..verify.auto import choose_backend
-from . import store
 from .metrics import Counts
 from .stream import Stream
 
@@ -70,6 +70,7 @@ class ServedModel:
         self.streams: dict[str, Stream] = {}
         self.counts = Counts(served.model.spec)
         self._probe: tuple[Session, Any] | None = None
+        self._spare: Stream | None = None  # of zero state
         self._file = None if states is None else states / f"{name}.state"
 
     def stream(self, name: str) -> Stream:
@@ -81,8 +82,18 @@ class ServedModel:
                     f"there are {MOST_STREAMS} streams already; expected no more: does something "
                     "make up names?"
                 )
-            found = self.streams[name] = Stream(name, self.served.session())
+            found = self._spare or Stream(name, self.served.session())
+            self._spare = None
+            found.name = name
+            self.streams[name] = found
         return found
+
+    def forget(self, name: str) -> None:
+        """Take back a stream that has used no sample: bad messages must not use up the streams."""
+        stream = self.streams.pop(name)
+        if self._spare is not None:
+            self._spare.session.close()
+        self._spare = stream
 
     def swap(self, served: Served) -> int:
         """Go on with another bundle. Returns how many streams keep their states.
@@ -93,11 +104,12 @@ class ServedModel:
         self.close()
         self.served = served
         self.streams = {}
+        self._spare = None
         if served.model.spec != self.counts.spec:
             self.counts = Counts(served.model.spec)
         return self._take(states)
 
-    def _take(self, states: dict[str, store.State]) -> int:
+    def _take(self, states: dict[str, stored.State]) -> int:
         kept = 0
         for name, state in states.items():
             stream = self.stream(name)
@@ -113,9 +125,12 @@ class ServedModel:
         if self._file is None:
             return
         try:
-            states = store.restore(self._file, self.served.model.bundle.fingerprint)
+            states = stored.restore(self._file, self.served.model.bundle.fingerprint)
         except BackendError as e:
             say(f"{e}; all streams start from zero")
+            return
+        if states is None:
+            say(stored.other_model(self._file))
             return
         if (kept := self._take(states)) < len(states):
             say(f"{self.name}: {len(states) - kept} of {len(states)} states did not fit")
@@ -124,7 +139,7 @@ class ServedModel:
         """Raises OSError."""
         if self._file is not None:
             states = {name: stream.state for name, stream in self.streams.items()}
-            store.save(self._file, self.served.model.bundle.fingerprint, states)
+            stored.save(self._file, self.served.model.bundle.fingerprint, states)
 
     def probe(self) -> None:
         """A step of a golden sample, outside of all streams. Raises EdgeLstmError if it fails."""
@@ -134,7 +149,7 @@ class ServedModel:
         session.step(x)
 
     def close(self) -> None:
-        for stream in self.streams.values():
+        for stream in (*self.streams.values(), *filter(None, [self._spare])):
             stream.session.close()
         if self._probe is not None:
             self._probe[0].close()

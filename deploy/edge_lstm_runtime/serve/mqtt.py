@@ -3,6 +3,10 @@
 With QoS 1 a message is acknowledged to the broker when the broker has acknowledged its answer. So a
 message is answered at least once, whatever ends in between. The broker keeps the session while the
 service is away: the client's name stays the same.
+
+Answers of QoS 1 have a connection of their own. A broker may send any number of messages before
+they are acknowledged (mosquitto 2.0.11 does). So the service must be able to stop reading them, and
+go on reading the acknowledgements of its answers.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from .models import say
 
 ONLINE = b"online"
 OFFLINE = b"offline"
-FULL_WAIT = 30.0  # seconds that a message of QoS 1 waits for a place in the queue
+WINDOW = 1000  # messages of QoS 1 that are taken and not acknowledged, and answers on the way
+LONGEST = 65_535  # bytes of a topic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,27 +162,40 @@ class Mqtt:
         self._early: set[int] = set()  # answers that were acknowledged before they were noted
         self._taken: deque[_Taken] = deque()  # of this connection, in their order
         self._old: dict[int, _Taken] = {}  # of earlier ones, which the broker will send again
-        client: Any = paho.Client(
-            enums.CallbackAPIVersion.VERSION2,
-            client_id=broker.name,
-            clean_session=broker.qos == 0,
-            manual_ack=True,
-        )
-        self._client = client
-        client.reconnect_delay_set(1, 60)
-        client.max_queued_messages_set(core.limit)
-        client.max_inflight_messages_set(1000)
+        self._room = threading.Condition(self._lock)  # of `_taken`
+        self._stopping = False
+        self._flowing = False  # whether the answers' connection is up, and nothing is sent again
+        self._held: deque[tuple[str, bytes, _Taken]] = deque()  # answers until then
+
+        def made(name: str, clean: bool) -> Any:
+            client: Any = paho.Client(
+                enums.CallbackAPIVersion.VERSION2, name, clean_session=clean, manual_ack=True
+            )
+            client.reconnect_delay_set(1, 60)
+            client.max_queued_messages_set(0)  # it would drop answers; `_taken` is bounded
+            client.max_inflight_messages_set(WINDOW)
+            self._set_credentials(client)
+            return client
+
+        client = self._client = made(broker.name, broker.qos == 0)
         client.will_set(broker.status, OFFLINE, qos=1, retain=True)
-        self._credentials()
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        core.outstanding.append(lambda: len(self._waiting))
+        self._out = client
+        self._clients = [client]
+        if broker.qos:
+            out = self._out = made(f"{broker.name}-answers", True)
+            out.on_connect = lambda client, *_: client.subscribe(broker.status)
+            out.on_subscribe = lambda *_: core.order(self._flow)
+            out.on_disconnect = self._on_break
+            out.on_publish = self._on_publish
+            self._clients.append(out)
+        core.outstanding.append(lambda: len(self._waiting) + len(self._held))
 
-    def _credentials(self) -> None:
+    def _set_credentials(self, client: Any) -> None:
         """Raises ConfigError."""
         broker = self._broker
         user = urlsplit(broker.url).username
@@ -188,7 +206,7 @@ class Mqtt:
             except (OSError, UnicodeDecodeError) as e:
                 raise ConfigError(f"--password-file: can't read {broker.password}: {e}") from e
         if user is not None:
-            self._client.username_pw_set(user, password)
+            client.username_pw_set(user, password)
         elif password is not None:
             raise ConfigError("--password-file needs a user: --mqtt mqtt://USER@HOST")
         if broker.secure:
@@ -198,19 +216,23 @@ class Mqtt:
                     context.load_cert_chain(broker.certificate, broker.key)
             except (OSError, ValueError) as e:
                 raise ConfigError(f"--ca, --cert or --key can't be used: {e}") from e
-            self._client.tls_set_context(context)
+            client.tls_set_context(context)
         elif broker.ca or broker.certificate or broker.key:
             raise ConfigError("--ca, --cert and --key are for TLS; expected --mqtt mqtts://HOST")
 
     def start(self) -> None:
         """Connect, and connect again whenever the connection breaks, after 1 to 60 seconds."""
-        self._client.connect_async(self._broker.host, self._broker.port, keepalive=30)
-        self._client.loop_start()
+        for client in self._clients:
+            client.connect_async(self._broker.host, self._broker.port, keepalive=30)
+            client.loop_start()
 
     def stop_taking(self) -> None:
         """No message is taken any more. Those that wait are still answered."""
         self._client.on_message = None
         self.connected = False
+        with self._room:
+            self._stopping = True
+            self._room.notify_all()
 
     def stop(self) -> None:
         told = self._client.publish(self._broker.status, OFFLINE, qos=1, retain=True)
@@ -218,8 +240,9 @@ class Mqtt:
             RuntimeError, ValueError
         ):  # not connected, or paho's queue is full
             told.wait_for_publish(1.0)
-        self._client.disconnect()
-        self._client.loop_stop()
+        for client in self._clients:
+            client.disconnect()
+            client.loop_stop()
 
     def _on_connect(self, client: Any, _: object, flags: Any, reason: Any, __: object) -> None:
         if reason.is_failure:
@@ -245,6 +268,20 @@ class Mqtt:
         if refused:
             say(f"the broker {self._broker.host} refuses a topic: {refused[0]}")
         self.connected = not refused
+        if self._out is self._client:
+            self._flowing = True
+
+    def _flow(self) -> None:
+        """By the worker, when the answers' connection stands: what is to be sent again is sent.
+
+        paho sends a new message before those if it gets it while it connects.
+        """
+        while self._held:
+            self._publish(*self._held.popleft())
+        self._flowing = True
+
+    def _on_break(self, *_: object) -> None:
+        self._flowing = False
 
     def _on_disconnect(self, _: object, __: object, ___: object, reason: Any, ____: object) -> None:
         self.connected = False
@@ -256,37 +293,47 @@ class Mqtt:
         number = message.mid
         data = bytes(message.payload)
         sure = message.qos > 0
-        if message.retain:  # a sample of long ago
-            if sure:
+        if message.retain or len(self._answers_of(topic).encode()) > LONGEST:
+            if sure:  # a sample of long ago, or one whose answer would have no topic
                 client.ack(number, message.qos)
             return
         taken = None
         if sure:
-            with self._lock:
+            with self._room:
                 old = self._old.pop(number, None)
                 if message.dup and old and (old.topic, old.data) == (topic, data):
                     self._taken.append(old)  # it is in the queue, or its answer is on the way
                     self._acknowledge()
                     return
+                self._room.wait_for(lambda: len(self._taken) < WINDOW or self._stopping)
+                if self._stopping:
+                    return
                 taken = _Taken(number, topic, data)
                 self._taken.append(taken)
         model = next(m for m, pattern in self._broker.topics if matches(pattern, topic))
         form = self._broker.form
-        self._core.put(
-            Message(
-                model, topic, data, form, lambda answer: self._reply(model, topic, taken, answer)
-            ),
-            FULL_WAIT if sure else 0.0,
+        told = Message(
+            model, topic, data, form, lambda answer: self._reply(model, topic, taken, answer)
         )
+        self._core.put(told, None if sure else 0.0)
+
+    def _answers_of(self, topic: str) -> str:
+        return self._broker.answers.replace("{topic}", topic)
 
     def _reply(self, model: str, topic: str, taken: _Taken | None, answer: bytes) -> None:
-        """By the worker. taken: None for a message of QoS 0."""
+        """By the worker. taken: None for a message of QoS 0, whose answer may be lost."""
         if self._broker.discovery and (model, topic) not in self._announced:
             self._announce(model, topic)
-        where = self._broker.answers.replace("{topic}", topic)
-        told = self._client.publish(where, answer, qos=int(taken is not None))
+        where = self._answers_of(topic)
         if taken is None:
-            return
+            self._out.publish(where, answer)
+        elif self._flowing:
+            self._publish(where, answer, taken)
+        else:
+            self._held.append((where, answer, taken))
+
+    def _publish(self, where: str, answer: bytes, taken: _Taken) -> None:
+        told = self._out.publish(where, answer, qos=1)
         with self._lock:
             if told.mid not in self._early:
                 self._waiting[told.mid] = taken
@@ -299,8 +346,7 @@ class Mqtt:
         with self._lock:
             taken = self._waiting.get(mid)
             if taken is None:
-                if len(self._early) < 1000:
-                    self._early.add(mid)
+                self._early.add(mid)
                 return
             taken.answered = True
             self._acknowledge()
@@ -313,11 +359,12 @@ class Mqtt:
         """
         while self._taken and self._taken[0].answered:
             self._client.ack(self._taken.popleft().number, 1)
+            self._room.notify_all()
 
     def _announce(self, model: str, topic: str) -> None:
         self._announced.add((model, topic))
         broker = self._broker
         answer = self._core.models[model].served.model.spec.answer
-        place = broker.answers.replace("{topic}", topic), broker.status
+        place = self._answers_of(topic), broker.status
         for where, facts in announcements(broker.discovery, broker.name, answer, place):
             self._client.publish(where, json.dumps(facts), qos=1, retain=True)

@@ -20,16 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SampleError
-from ..feeds.reader import RESET, Sample, sample_of
+from ..feeds.reader import RESET, Sample, echo_of, sample_of
 from ..inputs import Inputs
 from ..inputs.characters import Characters
 from ..tasks import json_of
 
 FORMS = ("json", "float32")
-ECHOED = ("id", "ts")
 SAMPLES = "samples"
 ANSWERS = "answers"
-LONGEST = 256  # characters of an "id" or "ts"
 MOST = 4096  # samples in a message
 
 
@@ -61,7 +59,8 @@ def _read_float32(payload: bytes, inputs: Inputs) -> Request:
             f"{inputs.size} channels"
         )
     _check_count(len(payload) // size)
-    numbers = np.frombuffer(payload, "<f4").astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signaling NaN is a NaN like any other
+        numbers = np.frombuffer(payload, "<f4").astype(np.float64)
     return Request(inputs.text.without_gaps(numbers).reshape(-1, inputs.size))
 
 
@@ -77,7 +76,7 @@ def _read_json(payload: bytes, inputs: Inputs) -> Request:
         raise SampleError(f"not valid JSON ({e})") from None
     echo = ""
     if isinstance(value, dict):
-        echo = echoed(value)
+        echo = echoed(value, inputs)
         if value.get(RESET) is True:
             return Request([], echo, reset=True)
         if SAMPLES not in value or SAMPLES in inputs.names:
@@ -109,28 +108,9 @@ def _plain(samples: list[Any], payload: bytes, inputs: Inputs) -> NDArray[np.flo
     return inputs.text.without_gaps(rows.astype(np.float64))
 
 
-def echoed(value: Mapping[str, Any]) -> str:
-    """The members "id" and "ts" of an object as JSON, each with ", " behind it.
-
-    Raises SampleError for one that is neither a text nor a number.
-    """
-    found = ""
-    for name in ECHOED:
-        if name not in value:
-            continue
-        part = value[name]
-        if not isinstance(part, (str, int, float)) and part is not None:
-            raise SampleError(f"{name!r} is {reprlib.repr(part)}; expected a text or a number")
-        try:
-            text = json_of(part)
-        except ValueError:
-            raise SampleError(f"{name!r} is {part}; expected a finite number") from None
-        if len(text) > LONGEST:
-            raise SampleError(
-                f"{name!r} has {len(text)} characters; expected at most {LONGEST} in JSON"
-            )
-        found += f'"{name}": {text}, '
-    return found
+def echoed(value: Mapping[str, Any], inputs: Inputs) -> str:
+    """`echo_of` as members in JSON, each with ", " behind it. Raises SampleError."""
+    return "".join(f'"{k}": {json_of(part)}, ' for k, part in echo_of(value, inputs).items())
 
 
 def one(value: Any, inputs: Inputs) -> Sample:

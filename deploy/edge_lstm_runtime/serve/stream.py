@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import stored
 from ..detector import AnomalyDetector
 from ..errors import BackendError, SampleError
 from ..feeds.lines import OUT_OF_RANGE
@@ -67,7 +68,7 @@ class Stream:
                 self._answer_plain(joined, form, work, parts)
                 joined = []
                 work.refused.append(MESSAGE)
-                work.answers.append(payload.error(_echo_of(message, form), str(e)))
+                work.answers.append(payload.error(self._echo_of(message, form), str(e)))
                 continue
             if isinstance(request.rows, np.ndarray):
                 joined.append(request)
@@ -82,6 +83,16 @@ class Stream:
             work.outputs = np.concatenate(outputs)
             work.far = np.concatenate(far)
         return work
+
+    def _echo_of(self, message: bytes, form: str) -> str:
+        """The "id" and "ts" of a message that can't be used, if they can be read."""
+        if form != "json":
+            return ""
+        try:
+            value = json.loads(message)
+            return payload.echoed(value, self._inputs) if isinstance(value, dict) else ""
+        except (ValueError, RecursionError, SampleError):
+            return ""
 
     def _nothing(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         c = self._inputs.size
@@ -189,7 +200,7 @@ class Stream:
             echo = ""
             try:
                 if request.many and isinstance(value, dict):
-                    echo = payload.echoed(value)
+                    echo = payload.echoed(value, self._inputs)
                 sample = payload.one(value, self._inputs)
                 x = np.array([self._values(sample)])
                 outputs, errors = self._steps(x)
@@ -227,37 +238,14 @@ class Stream:
 
         Assigning restores all. Raises BackendError for a state that doesn't fit.
         """
-        found = {f"session.{name}": array for name, array in self.session.state.items()}
-        if self._detector is not None:
-            found |= {f"detector.{n}": np.asarray(a) for n, a in self._detector.state.items()}
-        moment = np.nan if self.clock.before is None else self.clock.before
-        found["clock"] = np.array([moment])
-        found["samples"] = np.array([self.samples], np.int64)
-        return found
+        found = stored.state_of(self.session, self._detector, self.clock)
+        return {**found, "samples": np.array([self.samples], np.int64)}
 
     @state.setter
     def state(self, value: dict[str, NDArray[Any]]) -> None:
-        def part(name: str) -> dict[str, NDArray[Any]]:
-            return {k.removeprefix(name): a for k, a in value.items() if k.startswith(name)}
-
         try:
-            moment = float(value["clock"][0])
             samples = int(value["samples"][0])
         except (KeyError, IndexError, TypeError, ValueError) as e:
-            raise BackendError(f"the state lacks its clock or its count: {e!r}") from e
-        if self._detector is not None:
-            self._detector.state = part("detector.")
-        self.session.state = part("session.")
-        self.clock.before = None if np.isnan(moment) else moment
+            raise BackendError(f"the state lacks its count: {e!r}") from e
+        stored.set_state(value, self.session, self._detector, self.clock)
         self.samples = samples
-
-
-def _echo_of(message: bytes, form: str) -> str:
-    """The "id" and "ts" of a message that can't be used, if they can be read."""
-    if form != "json":
-        return ""
-    try:
-        value = json.loads(message)
-        return payload.echoed(value) if isinstance(value, dict) else ""
-    except (ValueError, RecursionError, SampleError):
-        return ""

@@ -35,7 +35,7 @@ def check_signature(data: bytes, path: PathLike, trusted: PathLike) -> Signer:
     name = os.fspath(trusted)
     signers = read_signers(_read_signers(trusted), name)
     file = signature_of(path)
-    found = sshsig.read_signature(_read_signature(file), str(file))
+    found = sshsig.read_signature(signature_in(file), str(file))
     if found.namespace != sshsig.NAMESPACE:
         raise SignatureError(
             f"{file} is a signature for {found.namespace!r}, expected {sshsig.NAMESPACE!r}; "
@@ -96,7 +96,8 @@ def _read_signers(file: PathLike) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def _read_signature(file: Path) -> bytes:
+def signature_in(file: Path) -> bytes:
+    """The bytes of a signature's file. Raises SignatureError."""
     try:
         with file.open("rb") as opened:
             data = opened.read(sshsig.MAX_BYTES + 1)

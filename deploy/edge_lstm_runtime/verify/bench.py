@@ -6,11 +6,9 @@ Each backend is measured in a fresh process, so that none profits from another.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import log
+from .. import apart, log
 from ..backends.registry import facts_of, open_backend
 from ..errors import BackendError, BackendUnavailableError, EdgeLstmError
 from ..loading import load
@@ -29,7 +27,6 @@ from .golden import sequences
 from .limit import Opened, within
 
 SECONDS = 0.3  # for each of the two rates, or longer for at least one round
-_MARK = "edge-lstm figures: "
 _ERRORS = (BackendUnavailableError, BackendError, EdgeLstmError)  # a subclass before its base
 
 
@@ -84,28 +81,21 @@ def measure(
     EdgeLstmError for another error of ours, such as a bundle that is gone meanwhile.
     """
     keys = None if trusted is None else os.fspath(trusted)
-    request = json.dumps([os.fspath(path), name, artifact, steps, streams, keys])
-    here = os.pathsep.join(
-        [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    request = [os.fspath(path), name, artifact, steps, streams, keys]
     done = subprocess.run(
-        [sys.executable, "-m", "edge_lstm_runtime.verify.bench", request],
+        apart.command("verify.bench", request),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": here},
+        env=apart.variables(),
         check=False,
     )
-    # A vendor's library prints to the same descriptor, before and after the figures.
-    lines = [
-        line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
-    ]
-    if not lines:
+    answer: dict[str, Any] | None = apart.answered(done.stdout.decode(errors="replace"))
+    if answer is None:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise BackendError(
             f"backend {name!r} ended its process with code {done.returncode}"
             f"{': ' + said[0] if said else ''}"
         )
-    answer: dict[str, Any] = json.loads(lines[-1].removeprefix(_MARK))
     if "error" in answer:
         raise _ERRORS[answer["kind"]](answer["error"])
     return Figures(**answer)
@@ -266,14 +256,14 @@ def row(f: Figures) -> str:
 
 
 def _child() -> None:
-    path, name, artifact, steps, streams, trusted = json.loads(sys.argv[1])
+    path, name, artifact, steps, streams, trusted = apart.requested()
     try:
         bundle = load(path, trusted=trusted).bundle
         answer = dataclasses.asdict(measure_here(bundle, name, artifact, steps, streams))
     except EdgeLstmError as e:
         kind = next(k for k, error in enumerate(_ERRORS) if isinstance(e, error))
         answer = {"error": str(e), "kind": kind}
-    sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
+    apart.answer(answer)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from typing import Any
@@ -35,10 +34,6 @@ def document(digest: str, subject: Json, components: list[Json]) -> Json:
 
 def hashes(digest: str) -> list[Json]:
     return [{"alg": "SHA-256", "content": digest}]
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def package(name: str, version: str = "", **facts: Any) -> Json:

@@ -9,9 +9,10 @@ import zipfile
 from email.message import Message
 from pathlib import Path
 
+from edge_lstm_runtime.digest import sha256
 from edge_lstm_runtime.errors import DataError
 
-from .document import Json, document, hashes, package, properties, sha256
+from .document import Json, document, hashes, package, properties
 
 COMPILED = (".so", ".pyd", ".dylib")
 _NEEDS = re.compile(r"([A-Za-z0-9._-]+)\s*(\[[^]]*\])?\s*([^;]*?)\s*(?:;\s*(.*))?")

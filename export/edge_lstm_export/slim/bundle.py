@@ -140,9 +140,10 @@ def _facts(
     if gone:
         left_out |= dict.fromkeys((ONNX, *gone), why)
     facts["artifacts"] = {name: entry for name, entry in entries.items() if name in kept}
-    simulators = [n for n, f in known_facts().items() if f and f.runs_on == "simulator"]
-    if facts["artifacts"]:
-        left_out |= dict.fromkeys(simulators, "its calibration set does not travel")
+    kinds = {entry["kind"] for entry in facts["artifacts"].values()}
+    for name, known in known_facts().items():
+        if known and known.runs_on == "simulator" and known.artifact in kinds:
+            left_out[name] = "its calibration set does not travel"
     origin = {"slim_of": bundle.digest, "golden": golden}
     facts |= {"left_out": left_out, "provenance": {**facts.get("provenance", {}), **origin}}
     return facts

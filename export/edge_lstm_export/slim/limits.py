@@ -23,7 +23,9 @@ from ..importers.edge import step_of
 from ..measure import tolerances
 from ..npu.vendor import vendors
 
-Limits = dict[str | None, Tolerance]  # of a member; None: of float32
+# By the converted model's member, or the manifest's key of a backend. None: of float32.
+Limits = dict[str | None, Tolerance]
+SCHEMES = {"int8": "int8", "float16": "fp16"}  # by the backend's number format
 Say = Callable[[str], None]
 
 
@@ -53,15 +55,15 @@ def measured(
         if not found.within(float32):
             raise NotRightError(f"{told} on the samples; expected up to {float32.limit:.1e}")
         say(told)
-    if native_int8.MEMBER in kept:
-        entry = bundle.manifest.get("native_int8", {})
-        outputs = _outputs(trial, samples, "native-int8", None)
-        limits[native_int8.MEMBER] = _fewer_bits("int8", outputs, samples, entry, words)
-        say(f"native-int8: {_told(outputs, samples)}")
+    for name, key, scheme in _promised(bundle, kept):
+        outputs = _outputs(trial, samples, name, None)
+        limits[key] = _fewer_bits(scheme, outputs, samples, bundle.manifest[key], words)
+        say(f"{name}: {_told(outputs, samples)}")
     for member, entry in artifacts_of(bundle, None).items():
         if member not in kept:
             continue
-        if not _simulator_ready(entry["kind"]):
+        vendor = next((one for one in vendors() if one.kind == entry["kind"]), None)
+        if vendor is None or not vendor.is_ready():  # making its environment takes minutes
             if generated:
                 raise ConversionError(
                     f"{member} can't be measured with generated samples, because the vendor's "
@@ -70,7 +72,7 @@ def measured(
                 )
             say(f"{member}: not measured here, because the vendor's converter is not here")
             continue
-        outputs = _outputs(trial, samples, _simulator(entry["kind"]), member)
+        outputs = _outputs(trial, samples, vendor.simulator, member)
         limits[member] = _fewer_bits(entry["scheme"], outputs, samples, entry, words)
         say(f"{member}: {_told(outputs, samples)} on the simulator")
     return limits
@@ -83,10 +85,9 @@ def with_limits(facts: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
         tolerance = {"tolerance": dataclasses.asdict(limit)}
         if member is None:
             changed["float32"] = tolerance
-        elif member == native_int8.MEMBER:
-            changed["native_int8"] = {**facts.get("native_int8", {}), **tolerance}
         else:
-            changed["artifacts"][member] = {**facts["artifacts"][member], **tolerance}
+            place = changed["artifacts"] if member in changed["artifacts"] else changed
+            place[member] = {**place[member], **tolerance}
     return changed
 
 
@@ -122,6 +123,15 @@ def _fewer_bits(
     return tolerances.fewer_bits(scheme, outputs, samples.y, words, split)
 
 
+def _promised(bundle: Bundle, kept: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Of each backend with a limit of its own: its name, its key in the manifest, its format."""
+    for name, facts in known_facts().items():
+        if facts is None or facts.promise not in bundle.manifest:
+            continue
+        if facts.promise != native_int8.FACTS.promise or native_int8.MEMBER in kept:
+            yield name, facts.promise, SCHEMES[facts.number_format]
+
+
 def _float32_backends(kept: Collection[str], bundle: Bundle) -> Iterator[str]:
     """Those that run the bundle here."""
     graphs = {onnx.MEMBER, onnx.CELL} & {*kept}
@@ -148,17 +158,3 @@ def _outputs(trial: Bundle, samples: Samples, name: str, member: str | None) -> 
 
 def _told(outputs: NDArray[Any], samples: Samples) -> str:
     return f"NRMSE {compare(outputs, samples.y).nrmse:.1e}"
-
-
-def _simulator(kind: str) -> str:
-    """The backend that simulates a kind of converted model."""
-    return next(
-        name
-        for name, facts in known_facts().items()
-        if facts and facts.runs_on == "simulator" and facts.artifact == kind
-    )
-
-
-def _simulator_ready(kind: str) -> bool:
-    """Making the converter's environment takes minutes, for a check that the export has made."""
-    return any(vendor.is_ready() for vendor in vendors() if vendor.kind == kind)

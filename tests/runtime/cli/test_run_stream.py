@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
+from edge_lstm_runtime.model.npz import write_npz
 from helpers.commands import Pipe, command, csv_of, edge_lstm, environment, here
+from helpers.specs import language_spec
+from helpers.weights import random_weights
 
 ROWS = np.random.default_rng(5).normal(size=(40, 3)).round(3)
 
@@ -162,6 +165,25 @@ def test_every_keeps_error_lines(classify_file: Path) -> None:
         (2, True), (4, True), (5, False), (6, False),
     ]  # fmt: skip
     assert done.returncode == 1
+
+
+def test_every_of_characters(tmp_path: Path) -> None:
+    """By their index or as they are: the third, the sixth and the last one."""
+    spec = language_spec("abc", hidden=4)
+    weights = random_weights(spec)
+    xs = np.array([[0.0], [1.0], [2.0], [0.0], [1.0], [2.0], [1.0]])
+    with rt.Session(spec, rt.Reference(spec, weights)) as session:
+        golden = write_npz({"x": xs, "y": session.run(xs)})
+    rt.write_bundle(tmp_path / "a.edge", spec, weights, {"golden.npz": golden})
+    whole = expected(tmp_path / "a.edge", xs)
+    for text in ("0\n1\n2\n0\n1\n2\n1\n", "".join(f'["{c}"]\n' for c in "abcabcb")):
+        done = edge_lstm(
+            "run", tmp_path / "a.edge", "--input", "-", "--every", "3", "--backend", "numpy",
+            text=text,
+        )  # fmt: skip
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [line["line"] for line in found] == [3, 6, 7]
+        assert answered(found) == [whole[k] for k in (2, 5, 6)]
 
 
 # --- lines without an end ---

@@ -1,24 +1,19 @@
-"""The service over HTTP, with hostile clients too."""
+"""The service over HTTP."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import signal
-import socket
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import edge_lstm_runtime as rt
-from edge_lstm_runtime.serve.http import CONNECTIONS
 from helpers.bundles import make_bundle
 from helpers.commands import edge_lstm, here
 from helpers.keys import make_key, needs_openssh, sign
-from helpers.served import service, until
+from helpers.served import expected, same, service, until
 from helpers.specs import make_spec
 
 
@@ -26,17 +21,6 @@ from helpers.specs import make_spec
 def running(served_file):
     with service(served_file, "--backend", "native") as s:
         yield s
-
-
-def expected(path, rows):
-    model = rt.load(path)
-    with model.session("numpy") as s:
-        return [rt.describe(model.spec, s.step(x)) for x in rows]
-
-
-def same(told, right):
-    assert told["label"] == right["label"]
-    assert told["probabilities"] == pytest.approx(right["probabilities"], abs=2e-5)
 
 
 def test_predict_carries_a_state_for_each_stream(running, served_file, xs):
@@ -101,62 +85,6 @@ def test_health_and_metrics(running):
 )
 def test_refused_requests(running, method, path, body, headers, code):
     assert running.ask(method, path, body, **headers)[0] == code
-
-
-def raw(port: int, data: bytes) -> socket.socket:
-    s = socket.create_connection(("127.0.0.1", port), timeout=10)
-    s.sendall(data)
-    return s
-
-
-def test_many_idle_connections_neither_grow_nor_stop_it(running, served_file, xs):
-    """300 connections that say nothing: all but CONNECTIONS are told that it is busy."""
-    right = expected(served_file, xs[:2])
-    same(running.predict(xs[0].tolist(), "idle")[1], right[0])
-    idle = []
-    for _ in range(300):
-        idle.append(socket.create_connection(("127.0.0.1", running.port), timeout=10))
-    until(lambda: threads(running) >= CONNECTIONS)
-    assert threads(running) <= CONNECTIONS + 6
-    for s in idle:
-        s.close()
-    until(lambda: threads(running) < 10)
-    same(running.predict(xs[1].tolist(), "idle")[1], right[1])
-
-
-def threads(running) -> int:
-    return len(list(Path(f"/proc/{running.process.pid}/task").iterdir()))
-
-
-@pytest.mark.slow
-def test_a_slow_client_is_cut_off(running):
-    """One byte every half second would hold a connection for good."""
-    with raw(running.port, b"POST /predict HTTP/1.1\r\nContent-Length: 100000\r\n\r\n") as s:
-        start = time.monotonic()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            while time.monotonic() - start < 15:
-                s.sendall(b"1")
-                time.sleep(0.5)
-        assert 4 < time.monotonic() - start < 9
-
-
-def test_garbage_does_no_harm(running, served_file, xs):
-    """Seeded bytes as requests, headers and bodies. `test_faults.py` does it for longer."""
-    right = expected(served_file, xs[:2])
-    same(running.predict(xs[0].tolist(), "garbage")[1], right[0])
-    random = np.random.default_rng(3)
-    for k in range(60):
-        noise = random.bytes(int(random.integers(1, 400)))
-        start = (b"", b"POST /predict?stream=garbage HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: ")[
-            k % 3
-        ]
-        s = raw(running.port, start + noise + b"\r\n\r\n")
-        s.shutdown(socket.SHUT_WR)
-        s.close()
-    code, told = running.predict(xs[1].tolist(), "garbage")
-    assert code == 200
-    same(told, right[1])
-    assert "Traceback" not in running.said
 
 
 def test_the_state_survives_a_restart(served_file, xs, tmp_path):

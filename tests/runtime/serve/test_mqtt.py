@@ -13,7 +13,7 @@ import edge_lstm_runtime as rt
 from edge_lstm_runtime.serve.home_assistant import announcements
 from edge_lstm_runtime.serve.mqtt import matches
 from helpers.bundles import make_bundle
-from helpers.served import NEEDS_BROKER, Client, broker, service, until
+from helpers.served import NEEDS_BROKER, Client, broker, expected, service, until
 from helpers.specs import make_spec
 
 pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed")
@@ -26,12 +26,6 @@ def bus(tmp_path_factory):
     folder.chmod(0o777)
     with broker(folder) as b:
         yield b
-
-
-def expected(path, rows):
-    model = rt.load(path)
-    with model.session("numpy") as s:
-        return [rt.describe(model.spec, s.step(x)) for x in rows]
 
 
 @NEEDS_BROKER
@@ -182,3 +176,45 @@ def test_filters_agree_with_paho(pattern, topic):
     have = "/".join(topic)
     if have:
         assert matches(want, have) == topic_matches_sub(want, have)
+
+
+@NEEDS_BROKER
+@pytest.mark.slow
+def test_a_backlog_is_answered_in_order_and_costs_no_memory(bus, served_file, tmp_path):
+    """15,000 messages wait, more than any queue of the service or of paho holds.
+
+    mosquitto 2.0.11 sends far more of them than are acknowledged.
+    """
+    options = ("--mqtt", f"mqtt://127.0.0.1:{bus.port}", "--name", "behind", "--state", tmp_path)
+    client = Client(bus.port, "sensors/+/raw/answer")
+    with service(served_file, *TOPIC, *options, "--save-every", "0.2") as s:
+        s.end()
+    count = 15_000
+    for k in range(count):
+        client.send(f"sensors/{k % 8}/raw", f'{{"id": {k}, "temp": 20, "load": 0.5}}')
+    until(lambda: not client.client._out_messages)
+    with service(served_file, *TOPIC, *options, "--save-every", "0.2") as s:
+        begin = s.memory
+        found = [client.answer()[1]["id"] for _ in range(count)]
+        assert s.memory < begin + 8192, "kB resident"
+        assert s.metric("edge_lstm_saved_age_seconds") < 5
+    for stream in range(8):
+        ids = [k for k in found if k % 8 == stream]
+        assert ids == list(range(stream, count, 8))
+    client.close()
+
+
+@NEEDS_BROKER
+def test_a_topic_whose_answer_has_no_topic_does_no_harm(bus, served_file, xs):
+    """A topic has at most 65,535 bytes, and that of its answer has "/answer" behind it."""
+    url = f"mqtt://127.0.0.1:{bus.port}"
+    right = expected(served_file, xs[:1])
+    topic = ("--backend", "native", "--topic", "long/#", "--answers", "told/{topic}")
+    with service(served_file, *topic, "--mqtt", url, "--name", "long") as s:
+        client = Client(bus.port, "told/long/a")
+        client.send("long/" + "x" * 65_530, xs[0].tolist())
+        client.send("long/a", xs[0].tolist())
+        told = client.answer()[1]
+        assert told["probabilities"] == pytest.approx(right[0]["probabilities"], abs=2e-5)
+        assert s.status("/healthz") == 200
+        client.close()

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_lstm_runtime import SampleError
@@ -86,6 +86,7 @@ def test_float32():
 
 
 @given(st.binary(max_size=60) | st.text('[]{},:1.-e "abtruefalsn', max_size=60).map(str.encode))
+@example(bytes(14) + b"\x81\x7f")  # a signaling NaN
 def test_any_bytes_are_read_or_refused(data):
     for form in payload.FORMS:
         try:

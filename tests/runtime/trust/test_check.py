@@ -143,7 +143,7 @@ def test_the_bytes_that_are_verified_are_the_bytes_that_are_loaded(
 ) -> None:
     """The file is replaced as soon as its signature is read: what was read before counts."""
     before = rt.load(place / "a.edge").bundle.weights["lstm0.W_x"]
-    read = check._read_signature
+    read = check.signature_in
 
     def swapped(file: Path) -> bytes:
         found = read(file)
@@ -151,7 +151,7 @@ def test_the_bytes_that_are_verified_are_the_bytes_that_are_loaded(
         (place / "b.edge").replace(place / "a.edge")
         return found
 
-    monkeypatch.setattr(check, "_read_signature", swapped)
+    monkeypatch.setattr(check, "signature_in", swapped)
     model = rt.load(place / "a.edge", trusted=place / "trusted")
     assert np.array_equal(model.bundle.weights["lstm0.W_x"], before)
     assert not np.array_equal(rt.load(place / "a.edge").bundle.weights["lstm0.W_x"], before)
