@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_lstm.results.run import check_is_run
+from edge_lstm.results.run import Run, check_is_run
 from edge_lstm_runtime import ConfigError, ConversionError
 from edge_lstm_runtime.files import check_file_writable
 from edge_lstm_runtime.model.facts import wrong_name, wrong_version
@@ -141,5 +141,12 @@ def check_c(source: object, out: Path, scheme: str, style: CStyle) -> None:
             f"the C export is a folder and {out.name} is a bundle's name; leave .edge out"
         )
     check_replaceable(out)
-    if isinstance(source, str | os.PathLike) and Path(source).suffix != ".edge":
-        check_is_run(Path(source))
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    run = path if path is not None and path.suffix != ".edge" else None
+    if style.npu and (run or isinstance(source, Run)):
+        raise ConfigError(
+            f"C source for {style.npu} is made from a bundle that has its model; first export the "
+            f"run with --target {style.npu} -o NAME.edge, then NAME.edge"
+        )
+    if run is not None:
+        check_is_run(run)

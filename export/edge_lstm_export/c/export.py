@@ -24,8 +24,8 @@ from .build import Built, build_and_run
 from .count import count_instructions
 from .folder import write_folder
 from .names import Names
+from .npu import npu_source
 from .render import Wanted, ram_bytes, render
-from .samples import Samples
 from .source import Source, read_source
 from .style import CStyle
 
@@ -59,6 +59,7 @@ class CExport:
     scheme: str
     schemes: dict[str, Scheme]
     built: Built
+    npu: str = ""
 
     def __repr__(self) -> str:
         size = f"{self.schemes[self.scheme].flash / 1000:.2g} kB of constants"
@@ -77,11 +78,11 @@ def export_c(
 
     The source is tested here if there is a C compiler.
 
-    scheme: "float32", "float16" or "int8". style: the source's names and samples. say: takes
-    lines of progress.
+    scheme: "float32", "float16" or "int8". style: the source's names and samples, and an
+    NPU. say: takes lines of progress.
 
-    Raises ConfigError for an unknown scheme or prefix, a sample that is not offered, or a name of a
-    bundle, ConversionError if the kernel does not take the model, if its answers are out of
+    Raises ConfigError for an unknown scheme, prefix or NPU, a sample that is not offered, or a name
+    of a bundle, ConversionError if the kernel does not take the model, if its answers are out of
     tolerance, if `out` is not an export's folder, or if another process exports to it. What was
     there before is then unchanged.
 
@@ -104,7 +105,9 @@ def _exported(
 ) -> CExport:
     scheme = wanted.scheme
     found = read_source(source, scheme, wanted.style.samples)
-    schemes = {name: _measured(found, name, wanted.style.samples) for name in PRECISIONS}
+    npu = npu_source(source, found, wanted.style)
+    wanted = dataclasses.replace(wanted, npu=npu)
+    schemes = {name: _measured(found, name, wanted) for name in PRECISIONS}
     tolerance = _tolerance(found, scheme, schemes[scheme].comparison)
     accuracy = {
         "figures_from": "NumPy, of the kernel's arithmetic",
@@ -119,10 +122,10 @@ def _exported(
         counted = dataclasses.replace(wanted, instructions=count_instructions(contents))
         contents = render(found, counted, tolerance, accuracy)
     write_folder(out, contents)
-    return CExport(out, scheme, schemes, built)
+    return CExport(out, scheme, schemes, built, npu.summary if npu else "")
 
 
-def _measured(source: Source, scheme: str, samples: Samples) -> Scheme:
+def _measured(source: Source, scheme: str, wanted: Wanted) -> Scheme:
     spec = source.spec
     weights = source.weights
     rows = source.rows
@@ -133,7 +136,7 @@ def _measured(source: Source, scheme: str, samples: Samples) -> Scheme:
         outputs = NumpyBackend(spec, stored).run(rows.astype(np.float32))
     return Scheme(
         model_bytes(c_network(spec), scheme),
-        ram_bytes(source, scheme, samples),
+        ram_bytes(source, scheme, wanted),
         compare(outputs, source.outputs),
     )
 

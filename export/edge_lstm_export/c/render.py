@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from edge_lstm_runtime.shown import counted
 from edge_lstm_runtime.tasks import Answer, Scaling
 from edge_lstm_runtime.verify.error import Tolerance
 
+from ..npu.in_c import InC
+from ..npu.targets import vendor_of
 from .audio import sound_ram, sound_tables
 from .block import c_network, pack, parameters_of, state_bytes
 from .count import Instructions
@@ -31,7 +33,7 @@ from .derived import derived_ram, derived_tables
 from .folder import INFO
 from .library import left_out, with_library
 from .names import Names
-from .samples import DOUBLE, Samples, single_tables
+from .samples import single_tables
 from .source import Source
 from .style import CStyle
 
@@ -57,12 +59,14 @@ FORMAT = 2  # 1: all files beside each other
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """name: of the model, for people. instructions: of a step, if they were counted."""
+    """name: of the model, for people. instructions: of a step, if they were counted. npu: what the
+    folder gets for an NPU."""
 
     name: str
     scheme: str
     style: CStyle
     instructions: Instructions | None = None
+    npu: InC | None = None
 
 
 def render(
@@ -87,7 +91,7 @@ def render(
     sizes = {
         "flash_bytes": len(block),
         "state_bytes": state_bytes(network, scheme),
-        "ram": ram_bytes(source, scheme, wanted.style.samples),
+        "ram": ram_bytes(source, scheme, wanted),
         "test_bytes": wanted.style.samples.bytes * source.samples.size
         + 8 * (source.answers.size + spec.answer.size + len(logs) + len(scores)),
     }
@@ -103,6 +107,7 @@ def render(
         "prefix": wanted.style.prefix,
         "kernel": names.kernel,
         "instructions": wanted.instructions,
+        "npu": _npu(wanted),
         "sentence": f"{title[0].upper()}{title[1:]}.",
         "release": ".".join(re.findall(r"\d+", __version__)[:3]),
         "version": __version__,
@@ -168,6 +173,7 @@ def render(
         .encode("utf-8", "replace")
         for path in RENDERED
     }
+    contents |= _of_npu(wanted, templates, {**facts, **data})
     info = {
         "format": FORMAT,
         "made_by": f"edge-lstm {__version__}",
@@ -181,11 +187,33 @@ def render(
         | ({"flash_front_end": data["sound"]["bytes"]} if data["sound"] else {})
         | ({"flash_transforms": derived.bytes} if derived else {}),
         "accuracy": accuracy,
+        **({"npu": wanted.npu.summary} if wanted.npu else {}),
         "spec": spec.to_dict(),
         "files": {path: sha256(content) for path, content in sorted(contents.items())},
     }
     contents[INFO] = json.dumps(info, indent=1, allow_nan=False).encode() + b"\n"
     return contents
+
+
+def _npu(wanted: Wanted) -> dict[str, Any] | None:
+    """What templates see as `npu`. folder: the name of the vendor."""
+    if wanted.npu is None:
+        return None
+    vendor = vendor_of(wanted.style.npu)
+    return {"folder": vendor.name, "title": vendor.title, **wanted.npu.facts}
+
+
+def _of_npu(wanted: Wanted, environment: Environment, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of the vendor."""
+    if wanted.npu is None:
+        return {}
+    names = Names(wanted.style.prefix)
+    return {
+        f"{facts['npu']['folder']}/{names.of_template(path.removesuffix('.j2'))}": (
+            environment.from_string(text).render(facts) if path.endswith(".j2") else text
+        ).encode()
+        for path, text in wanted.npu.templates.items()
+    }
 
 
 def _kernel() -> Path:
@@ -232,21 +260,26 @@ def _list_of(types: Collection[str], text: str) -> str:
     return "".join(line for line, match in found if match is None or match[1] in types)
 
 
-def ram_bytes(source: Source, scheme: str, samples: Samples = DOUBLE) -> int:
+def ram_bytes(source: Source, scheme: str, wanted: Wanted) -> int:
     """All static memory of model.c: the state, the clock's count, and each channel's last value.
 
     For sound the front end's and a frame, for transforms the samples that they look back to, of a
     detector the forecasts that are due. If the inputs are characters, a one-hot row stands in the
-    place of the last value.
+    place of the last value. With an NPU the state that comes from it, and the features.
     """
     spec = source.spec
     state = state_bytes(c_network(spec), scheme) + 4
-    if samples.single or isinstance(spec.inputs, Characters):
+    rows = wanted.style.samples.single or isinstance(spec.inputs, Characters)
+    derived = derived_ram(spec.inputs)
+    if wanted.npu is not None:
+        state += 4 + 4 * max(1, sum(spec.network.state.values()))
+        state += 0 if rows or derived else 4 * spec.inputs.feature_size
+    if rows:
         return state + 4 * spec.inputs.feature_size
     detector = 4 * spec.answer.ahead[-1] * spec.answer.size + 4 + 8 if spec.detector else 0
     front_end = _front_end(spec)
     frames = 8 * spec.inputs.size + sound_ram(front_end) if front_end else 0
-    return state + 8 * spec.inputs.size + detector + frames + derived_ram(spec.inputs)
+    return state + 8 * spec.inputs.size + detector + frames + derived
 
 
 def _front_end(spec: ModelSpec) -> FrontEnd | None:

@@ -11,6 +11,7 @@ from edge_lstm.results.metrics import figure, titled
 from edge_lstm.tasks.base import task_of
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.inputs.characters import Characters
+from edge_lstm_runtime.native import PRECISIONS
 
 from ..asked import check_c, check_paths, check_samples, named_model, wanted
 from ..c.names import DEFAULT
@@ -70,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         action="append",
         metavar="NAME",
-        help=f"an NPU of `edge-lstm targets`, may be repeated (default: {TARGET}); or `c`, alone, "
-        "for C source",
+        help=f"an NPU of `edge-lstm targets`, may be repeated (default: {TARGET}); or `c` for "
+        "C source, alone or with one NPU whose model the bundle has and whose vendor gives C",
     )
     parser.add_argument(
         "--scheme",
@@ -79,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="a number format of the target; may be repeated (default: those of fp16 and w8a8 that "
-        "it takes). For --target c one of float32 (the default), fp16 (or float16) and int8",
+        "it takes). For --target c one of float32 (the default), fp16 (or float16) and int8, and one "
+        "of the NPU's",
     )
     parser.add_argument(
         "--samples",
@@ -204,11 +206,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _main_export_c(arguments: argparse.Namespace) -> int:
-    if set(arguments.target) != {C}:
+    npus = [target for target in dict.fromkeys(arguments.target) if target != C]
+    if len(npus) > 1:
         raise ConfigError(
-            "--target c writes a folder of C source and an NPU's target a bundle; export twice, "
-            "with -o FOLDER and -o NAME.edge"
+            f"a C folder is for one NPU and --target names {len(npus)}: {', '.join(npus)}; "
+            "export to several folders"
         )
+    npu = "".join(npus)
     for option in ("chunk", "sim_steps", "no_npu", "samples", "name", "version"):
         if getattr(arguments, option) is not None:
             what = "a bundle" if option in ("name", "version") else "an NPU's bundle"
@@ -216,17 +220,22 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
                 f"--{option.replace('_', '-')} is for {what}; leave it out with --target c"
             )
     named = {"fp16": "float16"}  # as the NPUs' formats are named
-    schemes = dict.fromkeys(named.get(s, s) for s in arguments.scheme or ("float32",))
-    if len(schemes) > 1:
-        raise ConfigError(
-            f"a C folder holds one model and --scheme names {len(schemes)}: {', '.join(schemes)}; "
-            "export twice, to two folders"
-        )
+    asked = dict.fromkeys(named.get(s, s) for s in arguments.scheme or ())
+    of_npu = [s for s in asked if npu and s not in PRECISIONS]
+    schemes = [s for s in asked if s not in of_npu] or [PRECISIONS[0]]
+    for what, found in (("model", schemes), (f"model for {npu}", of_npu)):
+        if len(found) > 1:
+            raise ConfigError(
+                f"a C folder holds one {what} and --scheme names {len(found)}: "
+                f"{', '.join(found)}; export twice, to two folders"
+            )
     (scheme,) = schemes
     style = CStyle(
         DEFAULT if arguments.prefix is None else arguments.prefix,
         Samples(arguments.sample or "double", _scales(arguments.sample_scale)),
         bool(arguments.count),
+        npu,
+        "".join(of_npu),
     )
     check_c(arguments.run, arguments.out, scheme, style)
     from ..c.export import export_c  # takes seconds
@@ -249,6 +258,8 @@ def _main_export_c(arguments: argparse.Namespace) -> int:
             f"built by   {built.compiler}"
             + (f"; the kernel's code: {built.code_bytes} B" if built.code_bytes else "")
         )
+    if made.npu:
+        print(f"NPU        {made.npu}")
     print(f"folder     {arguments.out}\nnext       make -C {shlex.quote(str(arguments.out))} test")
     return 0
 

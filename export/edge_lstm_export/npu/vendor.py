@@ -17,7 +17,8 @@ held to the tolerance of float16. All others are calibrated, and held to that of
 inside of its methods.
 
 An export asks in this order: `prepare`, `jobs`, `form`, `findings`, `convert`, `notes`, then the
-simulator by `Converted.backend`, `traced`, `pack`, `figures`.
+simulator by `Converted.backend`, `traced`, `pack`, `figures`. The C export asks for `c_source`
+alone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from edge_lstm_runtime.registry import Registry
 
 from .converted import Converted, Form, Job, Packed, Traced
 from .finding import Finding, Rule
+from .in_c import InC
 from .target import Table, Target
 from .worker.environment import Environment
 from .worker.making import interpreter
@@ -69,6 +71,7 @@ class Vendor(ABC):
     legend     a sentence under that list
     cycles     the title of the cycles in its table of operators
     environment  of its converter, None if it needs no packages of its own
+    in_c       whether it has `c_source`
     """
 
     name: ClassVar[str]
@@ -81,6 +84,7 @@ class Vendor(ABC):
     legend: ClassVar[str] = ""
     cycles: ClassVar[str] = "cycles"
     environment: ClassVar[Environment | None] = None
+    in_c: ClassVar[bool] = False
 
     # --- its targets ---
 
@@ -188,6 +192,14 @@ class Vendor(ABC):
     @abstractmethod
     def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         """What the bundle gets. shared: the members that it has of the other steps."""
+
+    def c_source(self, bundle: Bundle, member: str, rows: Any) -> InC:
+        """A converted model's step, for a folder of C source.
+
+        member: of the bundle, of kind `kind`. rows: (steps, F) float32, features of golden samples.
+        Raises ConversionError.
+        """
+        raise ConfigError(f"there is no C source for {self.title}")
 
     def figures(self, work: Work) -> Mapping[str, tuple[str, Figure]]:
         """Of the report's end: title -> caption and figure."""

@@ -12,11 +12,13 @@ from edge_lstm_runtime.backends.tosa.backend import KIND
 
 from ..converted import Converted, Job, Packed
 from ..finding import Finding, Rule
+from ..in_c import InC
 from ..target import Table, Target
 from ..vendor import Vendor
 from . import targets
 from .conversion import FORMS
 from .environment import ENVIRONMENT
+from .in_c import c_source
 from .lint import RULES, findings, refused
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class EthosU(Vendor):
     legend = "estimated for: the system configuration and the memory mode of Vela."
     cycles = "cycles (Vela's estimate)"
     environment = ENVIRONMENT
+    in_c = True
 
     @property
     def table(self) -> Table:
@@ -87,6 +90,9 @@ class EthosU(Vendor):
         from .pack import pack
 
         return pack(artifact)
+
+    def c_source(self, bundle: Bundle, member: str, rows: Any) -> InC:
+        return c_source(bundle, member, rows)
 
 
 VENDOR = EthosU()

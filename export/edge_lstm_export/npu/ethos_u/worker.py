@@ -64,7 +64,10 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
     (folder / "model.pte").write_bytes(lowered.pte)
     (folder / "model.tflite").write_bytes(lowered.tflite)
     (folder / "model.flatbuffer").write_bytes(lowered.tosa)
-    (folder / "model.npz").write_bytes((made / "output/out_vela.npz").read_bytes())
+    inputs = dict(zip(["x", *net.state], lowered.inputs, strict=True))
+    outputs = dict(zip(["y", *net.state], lowered.outputs, strict=True))
+    vela = _part("raw").named(made / "output/out_vela.npz", inputs, outputs)
+    (folder / "model.npz").write_bytes(vela)
     facts = {
         "operators": _rows(made / "output", "*per-layer*.csv"),
         "summary": _rows(made / "output", "*summary*.csv")[0],
