@@ -115,6 +115,39 @@ def _places(
     return found
 
 
+def table(bundle: Bundle, member: str, steps: int) -> str:
+    """table.h: the scratch memory before and after each of the first golden steps. Raises
+    AssertionError if the features are not what x is quantized from."""
+    npu = Npu(bundle, member)
+    program, _ = unpack(bundle.member(member), member)
+    grid = program["edges"]["x"]
+    rows = bundle.spec.features(bundle.golden[0][:steps]).astype(np.float32).astype(np.float64)
+    limits = np.iinfo(npu.inputs[0].dtype)
+    whole = np.rint(rows / grid["scale"]) + grid["zero_point"]
+    states = [
+        np.rint(array / program["edges"][name]["scale"]) + program["edges"][name]["zero_point"]
+        for name, array in bundle.spec.network.initial_state().items()
+    ]
+    before, after = [], []
+    given = np.zeros(npu.size, np.uint8)
+    for place in npu.inputs:
+        place.write(given, np.full(place.shape, -1))
+    for x in np.clip(whole, limits.min, limits.max):
+        scratch = np.zeros(npu.size, np.uint8)
+        for place, values in zip(npu.inputs, [x, *states], strict=True):
+            place.write(scratch, values)
+        before.append(scratch.copy())
+        npu.step(scratch)
+        after.append(scratch)
+        states = [place.read(scratch)[0] for place in npu.outputs[1:]]
+    lines = [f"enum {{ SCRATCH = {npu.size}, STEPS = {len(before)} }};"]
+    lines.append(f"static const uint8_t inputs[SCRATCH] = {{{', '.join(map(str, given))}}};")
+    for name, rows_of in (("before", before), ("after", after)):
+        content = ",\n".join("{" + ", ".join(map(str, row)) + "}" for row in rows_of)
+        lines.append(f"static const uint8_t {name}[STEPS][SCRATCH] = {{\n{content}}};")
+    return "\n".join(lines) + "\n"
+
+
 def library(folder: Path, to: Path, prefix: str = "model", *options: str) -> ctypes.CDLL:
     """An exported folder and its step for the NPU, for this machine, with the stand-in driver."""
     done = run(

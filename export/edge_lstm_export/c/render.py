@@ -272,7 +272,7 @@ def ram_bytes(source: Source, scheme: str, wanted: Wanted) -> int:
     rows = wanted.style.samples.single or isinstance(spec.inputs, Characters)
     derived = derived_ram(spec.inputs)
     if wanted.npu is not None:
-        state += 4 + 4 * max(1, sum(spec.network.state.values()))
+        state += 8 + 4 * max(1, sum(spec.network.state.values()))
         state += 0 if rows or derived else 4 * spec.inputs.feature_size
     if rows:
         return state + 4 * spec.inputs.feature_size

@@ -80,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="a number format of the target; may be repeated (default: those of fp16 and w8a8 that "
-        "it takes). For --target c one of float32 (the default), fp16 (or float16) and int8, and one "
-        "of the NPU's",
+        "it takes). For --target c one of float32 (the default), fp16 (or float16) and int8, and "
+        "one of the NPU's",
     )
     parser.add_argument(
         "--samples",

@@ -89,7 +89,24 @@ def test_a_network_that_the_kernel_does_not_take(random_model):
         ),
         (
             ["--target", "rk3588"],
-            "--target c writes a folder of C source and an NPU's target a bundle",
+            "--target c writes a folder of C source and rk3588 a bundle: there is no C source for "
+            "Rockchip; export twice",
+        ),
+        (
+            ["--target", "ethos-u55-128", "--target", "ethos-u65-256"],
+            "a C folder is for one NPU and --target names 2: ethos-u55-128, ethos-u65-256",
+        ),
+        (
+            ["--target", "ethos-u55-128"],
+            "is made from a bundle that has its model; first export the run with",
+        ),
+        (
+            ["--target", "ethos-u55-128", "--scheme", "w8a8"],
+            "scheme 'w8a8' is not offered for ethos-u55-128",
+        ),
+        (
+            ["--target", "ethos-u55-128", "--scheme", "a8w8", "--scheme", "a16w8"],
+            "a C folder holds one model for ethos-u55-128 and --scheme names 2: a8w8, a16w8",
         ),
         (["--chunk", "8"], "--chunk is for an NPU's bundle"),
         (["--sim-steps", "0"], "--sim-steps is for an NPU's bundle"),

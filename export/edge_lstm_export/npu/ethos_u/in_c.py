@@ -95,6 +95,8 @@ def _check(vela: Mapping[str, NDArray[Any]], raw: str) -> None:
         raise ConversionError(f"{raw}: its commands begin with another header than {PAYLOAD!r}")
     expected = REGIONS | ({"scratch_fast": 2} if vela["scratch_fast_size"].item() else {})
     for name, region in expected.items():
+        if f"{name}_region" not in vela:
+            raise ConversionError(f"{raw} has no {name}_region")
         if (found := set(vela[f"{name}_region"].ravel().tolist())) != {region}:
             raise ConversionError(f"{raw}: {name} is in region {found}, expected {region}")
 

@@ -64,11 +64,9 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, schem
         assert files["tflite"].count(b"ethos-u") == 1
 
 
-def test_the_commands_of_the_page(regress_run, tmp_path, capsys):
+def test_the_commands_of_the_page(exported, capsys):
     """docs/ethos-u.md, from the export to the check. Of the schemes, one."""
-    file = tmp_path / "net.edge"
-    asked = ["--target", "ethos-u55-128", "--scheme", "a16w8"]
-    assert main(["export", str(regress_run.path), "-o", str(file), *asked]) == 0
+    file = exported
     bundle = load(file).bundle
     row = bundle.manifest["artifacts"][MEMBER]
     assert {f"ethos-u55-128-a16w8.{kind}" for kind in ("pte", "tflite", "npz")} <= set(

@@ -4,6 +4,7 @@ the answers of the integer program."""
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import pytest
 
 from edge_lstm_export import export_c
 from edge_lstm_export.c.style import CStyle
-from edge_lstm_runtime import Bundle
+from edge_lstm_runtime import Bundle, ConversionError
 from edge_lstm_runtime.backends.registry import open_backend
-from helpers.ethos_u import Board, Npu, library, raw
+from edge_lstm_runtime.cli import main
+from helpers.ethos_u import Board, Npu, library, payload, raw
 from helpers.tosa_recorded import FILES, Recorded
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 STYLE = CStyle(npu="ethos-u55-128")
+NULL_POINTER, NO_KERNEL = 1, 8  # of el_status
 
 
 def bundle_of(recorded: Recorded, folder: Path, **other: object) -> Bundle:
@@ -45,10 +48,15 @@ def board(made, tmp_path_factory):
     return Board(built, Npu(bundle, "a.tosa"), bundle.spec, prefix)
 
 
+def integers(bundle, samples):
+    backend = open_backend("tosa", bundle)
+    return backend.run(bundle.spec.features(samples).astype(np.float32)), backend.state
+
+
 def test_answers_are_the_integers_to_the_bit(made, board):
     bundle, _, _ = made
     samples = bundle.golden[0]
-    expected = open_backend("tosa", bundle).run(bundle.spec.features(samples).astype(np.float32))
+    expected, _ = integers(bundle, samples)
     on_cpu = board.run(samples)
     board.start()
     assert np.array_equal(board.run(samples), expected)
@@ -56,7 +64,89 @@ def test_answers_are_the_integers_to_the_bit(made, board):
     assert np.array_equal(board.run(samples), expected)
     assert float(np.ptp(expected)) > 0.1
     assert not np.array_equal(on_cpu, expected)
-    beyond = samples[:3] * 1e4
     board("reset")
-    limited = open_backend("tosa", bundle).run(beyond.astype(np.float32))
-    assert np.array_equal(board.run(beyond), limited)
+    beyond = samples[:3] * 1e4
+    assert np.array_equal(board.run(beyond), integers(bundle, beyond)[0])
+
+
+def test_the_driver_s_error_is_told_and_the_cpu_goes_on(made, board):
+    bundle, _, _ = made
+    samples = bundle.golden[0]
+    expected, state = integers(bundle, np.delete(samples[:20], 10, axis=0))
+    board.start()
+    found = board.run(samples[:10])
+    board.error = -7
+    assert np.isnan(board.step(samples[10])).all()
+    assert (board.status, board.driver_error()) == (NO_KERNEL, -7)
+    board.error = 0
+    found = np.concatenate([found, board.run(samples[11:20])])
+    assert np.array_equal(found, expected)
+    assert board.driver_error() == 0
+    assert board("run_on", None) == 0
+    kernel = open_backend("numpy", bundle)
+    kernel.state = state
+    rows = bundle.spec.features(samples[20:30]).astype(np.float32)
+    np.testing.assert_allclose(board.run(samples[20:30]), kernel.run(rows), atol=1e-5)
+
+
+def test_a_driver_that_is_not_there_changes_nothing(made, board):
+    bundle, _, _ = made
+    assert board("init") == 0
+    assert board("npu_start", None) == NULL_POINTER
+    rows = bundle.spec.features(bundle.golden[0][:5]).astype(np.float32)
+    expected = open_backend("numpy", bundle).run(rows)
+    np.testing.assert_allclose(board.run(bundle.golden[0][:5]), expected, atol=1e-5)
+
+
+def test_the_files_of_the_folder(made):
+    _, folder, prefix = made
+    assert {path.name for path in (folder / "ethos-u").iterdir()} == {
+        *(f"{prefix}_npu.c", f"{prefix}_npu.h", f"{prefix}_npu_golden.h"),
+        *("main.c", "start.c", "link.ld", "CMakeLists.txt", "README.md"),
+    }
+    texts = [path.read_text() for path in (folder / "ethos-u").iterdir()]
+    assert prefix == "model" or not any("model_" in text or "EL_" in text for text in texts)
+    written = (folder / "ethos-u" / f"{prefix}_npu.c").read_text()
+    commands = written.split("_commands[10]")[1].split("};")[0]
+    words = [int(word, 16) for word in re.findall(r"0x[0-9a-f]{8}", commands)]
+    assert np.array(words, "<u4").tobytes() == payload()
+    told = (folder / "ethos-u" / "README.md").read_text()
+    assert "| weights, constant | 37 |" in told
+    assert "Nothing here has run on an NPU" in told
+    assert "| `ethos-u/` |" in (folder / "README.md").read_text()
+
+
+def exported(bundle, tmp_path, **style):
+    style = dataclasses.replace(STYLE, **style)
+    export_c(bundle, tmp_path / "c", style=style)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"cmd_data": np.frombuffer(b"COP2" + payload()[4:], np.uint8)}, "another header"),
+        ({"weight_region": np.int64(3)}, r"weight is in region \{3\}, expected 0"),
+        ({"output_region": np.array([1, 2])}, r"output is in region \{1, 2\}, expected 1"),
+        ({"scratch_fast_size": np.int64(64)}, "scratch_fast_region"),
+        ({"input_name": np.array(["x", "y"])}, r"a.npz names the inputs .* export it again"),
+        ({"input_elem_size": np.array([2, 1])}, "x has 8 values of 8 bits, expected 8 of int16_t"),
+        ({"output_offset": np.array([0, 1000])}, "y lies at 1000, outside of the scratch memory"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_the_call_does_not_fit_is_refused(tmp_path, other, message):
+    bundle = bundle_of(Recorded("gru"), tmp_path, **other)
+    with pytest.raises(ConversionError, match=message):
+        exported(bundle, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["npu.edge"]
+
+
+def test_a_model_that_the_bundle_does_not_have_is_refused(tmp_path, capsys):
+    bundle = Recorded("gru").bundle(tmp_path)
+    with pytest.raises(ConversionError, match=r"the bundle has no a.npz; export it with --target"):
+        exported(bundle, tmp_path)
+    with pytest.raises(ConversionError, match="no model for ethos-u65-256, but no model for this"):
+        exported(bundle, tmp_path, npu="ethos-u65-256")
+    asked = ["--target", "c", "--target", "ethos-u55-128", "--scheme", "a8w8"]
+    assert main(["export", str(tmp_path / "npu.edge"), "-o", str(tmp_path / "c"), *asked]) == 2
+    assert "no model for ethos-u55-128 a8w8, but a.tosa; export it" in capsys.readouterr().err

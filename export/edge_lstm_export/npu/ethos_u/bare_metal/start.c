@@ -1,9 +1,16 @@
-/* Start-up without CMSIS: the vector table, the FPU, then newlib's own start, which speaks to the host (rdimon.specs). */
+/* Start-up without CMSIS: the vector table, the FPU, memory, then main. printf speaks to the host (rdimon.specs). */
+#include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 extern uint32_t stack_top; /* link.ld */
-void _start(void);
+extern char __bss_start__[], __bss_end__[], end[], heap_end[];
+int main(void);
+void __libc_init_array(void);
+void initialise_monitor_handles(void);
 void npu_irq(void);
+void *_sbrk(ptrdiff_t bytes);
 
 void reset(void);
 void fault(void);
@@ -23,7 +30,19 @@ __attribute__((section(".vectors"), used)) static void *const vectors[16 + NPU_I
 void reset(void) {
     *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to the FPU */
     __asm__ volatile("dsb\n isb");
-    _start();
+    memset(__bss_start__, 0, (size_t)(__bss_end__ - __bss_start__));
+    initialise_monitor_handles();
+    __libc_init_array();
+    exit(main());
+}
+
+/* In the place of newlib's, which asks the host where memory is. */
+void *_sbrk(ptrdiff_t bytes) {
+    static char *top = end;
+    char *const before = top;
+    if (bytes > heap_end - top) return (void *)-1;
+    top += bytes;
+    return before;
 }
 
 /* SYS_EXIT with an error: a fault ends the run. */
