@@ -38,6 +38,7 @@ class Recorded:
             {"type": kind, "name": f"{kind}0", "inputs": ["x"], "units": 16},
             {"type": "dense", "name": "head", "inputs": [f"{kind}0"], "units": 4},
         ]
+        self.target = "ethos-u55-128"
         self.scheme = FILES[kind].split("_")[1].removesuffix(".npz")
         names = tuple("abcdefgh")
         channels = Channels(names, (0.0,) * 8, (1.0,) * 8)
@@ -57,7 +58,7 @@ class Recorded:
         """npu.edge in the folder `path`, with a.tosa and these members."""
         weights = random_weights(self.spec)
         entry = {
-            **artifact_entry("ethos-u55-128", limit=0.15),
+            **artifact_entry(self.target, limit=0.15),
             "kind": "tosa",
             "scheme": self.scheme,
         }

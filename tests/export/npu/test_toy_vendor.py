@@ -95,6 +95,18 @@ def test_a_target_belongs_to_its_vendor() -> None:
         find("toy-2", "wide")
 
 
+def test_a_vendor_without_c_source_is_refused_in_a_folder_of_c(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--target", "c", "--target", "toy-1", "-o", str(tmp_path / "c")]
+    assert main(["export", str(tmp_path / "any.edge"), *asked]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "there is no C source for Toys; export twice" in told
+    with pytest.raises(ConfigError, match="there is no C source for Toys"):
+        toy_vendor.VENDOR.c_source(None, "toy-1-half.toy", None)  # type: ignore[arg-type]
+
+
 def test_two_vendors_with_one_target(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = dict(vendor("toy").targets())
     monkeypatch.setattr(vendor("toy"), "targets", lambda: {"rk3588": theirs["toy-1"]})

@@ -98,6 +98,34 @@ def test_a_driver_that_is_not_there_changes_nothing(made, board):
     np.testing.assert_allclose(board.run(bundle.golden[0][:5]), expected, atol=1e-5)
 
 
+def test_fast_scratch_memory_and_an_older_driver(tmp_path, monkeypatch):
+    """Memory near the NPU is a third base address. In 0.16.0 the driver's pointers are const."""
+    monkeypatch.setattr("edge_lstm_export.c.export.build_and_run", lambda *_: None)
+    fast = {"scratch_fast_size": np.int64(100), "scratch_fast_region": np.int64(2)}
+    bundle = bundle_of(Recorded("lstm"), tmp_path, **fast)
+    exported(bundle, tmp_path)
+    told = (tmp_path / "c/ethos-u/README.md").read_text()
+    assert "| fast scratch, RAM near the NPU | 100 |" in told
+    older = ("-DOLD", "-USTAND_IN_BASES", "-DSTAND_IN_BASES=3")
+    built = library(tmp_path / "c", tmp_path / "npu.so", "model", *older)
+    board = Board(built, Npu(bundle, "a.tosa"), bundle.spec)
+    board.start()
+    samples = bundle.golden[0][:10]
+    assert np.array_equal(board.run(samples), integers(bundle, samples)[0])
+
+
+def test_an_npu_that_no_corstone_300_has_needs_its_addresses(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_lstm_export.c.export.build_and_run", lambda *_: None)
+    recorded = Recorded("gru")
+    recorded.target = "ethos-u85-256"
+    bundle = bundle_of(recorded, tmp_path)
+    exported(bundle, tmp_path, npu="ethos-u85-256")
+    made = (tmp_path / "c/ethos-u/CMakeLists.txt").read_text()
+    assert 'set(NPU_BASE "" CACHE' in made
+    assert "set(ETHOSU_TARGET_NPU_CONFIG ethos-u85-256 CACHE" in made
+    assert "which has no ethos-u85-256" in (tmp_path / "c/ethos-u/README.md").read_text()
+
+
 def test_the_files_of_the_folder(made):
     _, folder, prefix = made
     assert {path.name for path in (folder / "ethos-u").iterdir()} == {
