@@ -46,9 +46,9 @@ def _member(bundle: Bundle, style: CStyle) -> str:
         asked = next(iter(of_target), "")
     if asked not in of_target:
         what = f"{style.npu} {style.npu_scheme}".strip()
-        has = ", ".join(of_target.values()) or "no model for this target"
+        has = ", ".join(artifacts_of(bundle, None)) or "none"
         raise ConversionError(
-            f"the bundle has no model for {what}, but {has}; "
+            f"the bundle has no model for {what}, of its converted models ({has}); "
             f"{bundle.spec.answer.make} with --target {style.npu} first"
         )
     return of_target[asked]
