@@ -19,8 +19,9 @@ from edge_lstm_runtime.backends.tosa.backend import KIND, TosaBackend
 from edge_lstm_runtime.backends.tosa.program import unpack
 
 from ..in_c import InC
+from .targets import targets
 
-DRIVER = "whose ethosu_driver.h says 0.16.0 to 1.99.0"  # of these the interface was read
+DRIVER = "0.16.0 and 1.99.0"  # versions of ethosu_driver.h, whose interface was read
 CORSTONE_300 = ("0x48102000", "56")  # the NPU's registers and interrupt
 HAVE_CORSTONE_300 = ("ethos-u55-", "ethos-u65-")
 TYPES = {"int8": "int8_t", "int16": "int16_t"}
@@ -64,6 +65,8 @@ def c_source(bundle: Bundle, member: str, rows: NDArray[np.float32]) -> InC:
     facts = {
         "target": row["target"],
         "scheme": row["scheme"],
+        "family": f"Ethos-{row['target'].split('-')[1].upper()}",
+        "macs": targets()[row["target"]].macs,
         "driver": DRIVER,
         "base": base,
         "irq": irq,

@@ -141,6 +141,7 @@ def test_the_files_of_the_folder(made):
     told = (folder / "ethos-u" / "README.md").read_text()
     assert "| weights, constant | 37 |" in told
     assert "Nothing here has run on an NPU" in told
+    assert "FVP_Corstone_SSE-300_Ethos-U55 -C ethosu.num_macs=128 " in told
     assert "| `ethos-u/` |" in (folder / "README.md").read_text()
 
 
