@@ -16,6 +16,8 @@ from ..fleet.inventory import FOR_ALL, asked_hosts
 
 def add_boards(parser: argparse.ArgumentParser, seconds: float) -> None:
     """seconds: a board's, if --timeout does not say others."""
+    # argparse would take no HOST after an option, as in `deploy har.edge --to har pi@10.0.0.7`.
+    vars(parser)["parse_args"] = parser.parse_intermixed_args
     parser.add_argument(
         "hosts",
         nargs="*",

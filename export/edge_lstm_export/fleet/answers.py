@@ -108,6 +108,11 @@ def running(values: dict[str, Any]) -> Running:
     )
 
 
+def unreachable(ended: Ended) -> bool:
+    """Whether the fault is ssh's own, which it says. Of a program that was killed it says nothing."""
+    return ended.code == SSH_FAILED and bool(ended.said)
+
+
 def no_answer(host: Host, ended: Ended) -> AnswerError:
     """Why a board gave no answer, with what to do."""
     said = f": {ended.said}" if ended.said else ""
@@ -115,7 +120,7 @@ def no_answer(host: Host, ended: Ended) -> AnswerError:
     if ended.why:
         return AnswerError(f"{ended.why}; `edge-lstm fleet status` asks it again")
     if ended.code == SSH_FAILED:
-        told = ended.said or "the connection was lost"
+        told = ended.said or f"the connection was lost, or `{command}` there was killed"
         return AnswerError(f"{told}; try `ssh {host.address}`")
     if ended.code in NOT_FOUND:
         return AnswerError(
@@ -127,8 +132,9 @@ def no_answer(host: Host, ended: Ended) -> AnswerError:
             f"`{command}` there is an older edge-lstm-runtime, without `install`; update it on the "
             "board"
         )
-    told = "was ended by a signal" if ended.code is None else f"ended with code {ended.code}"
-    return AnswerError(f"`{command}` there {told} and without an answer{said}")
+    return AnswerError(
+        f"`{command}` there ended with code {ended.code} and without an answer{said}"
+    )
 
 
 def _wrong(key: str, value: Any, expected: str) -> AnswerError:

@@ -9,7 +9,6 @@ from typing import Any
 
 from .answers import (
     SHORT,
-    SSH_FAILED,
     UNKNOWN,
     AnswerError,
     Running,
@@ -17,6 +16,7 @@ from .answers import (
     no_answer,
     running,
     text,
+    unreachable,
     yes,
 )
 from .deploying import FAILED, NOT_REACHED, UNDER_WAY, UNREACHABLE
@@ -91,7 +91,7 @@ def ask(host: Host, seconds: float) -> Status:
             text(answer, "why"),
         )
     except AnswerError as e:
-        lost = ended.code == SSH_FAILED and not answer
+        lost = unreachable(ended) and not answer
         return Status(host.name, UNREACHABLE if lost else FAILED, why=str(e))
     except OSError as e:
         return Status(host.name, FAILED, why=f"can't run ssh: {e.strerror or e}")

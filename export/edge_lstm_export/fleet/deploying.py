@@ -20,6 +20,7 @@ from .answers import (
     no_answer,
     running,
     text,
+    unreachable,
 )
 from .hosts import Host
 from .package import Package
@@ -96,7 +97,7 @@ def deploy(host: Host, package: Package, tell: Callable[[str], None], seconds: f
             raise no_answer(host, ended)
         return _told(host, answer, ended, package)
     except AnswerError as e:
-        lost = ended.code == SSH_FAILED and step is None and not answer
+        lost = unreachable(ended) and step is None and not answer
         return Deployed(host.name, UNREACHABLE if lost else FAILED, step=step, why=str(e))
     except OSError as e:
         return Deployed(host.name, FAILED, step=step, why=f"can't run ssh: {e.strerror or e}")
