@@ -109,7 +109,7 @@ def running(values: dict[str, Any]) -> Running:
 
 
 def unreachable(ended: Ended) -> bool:
-    """Whether the fault is ssh's own, which it says. Of a program that was killed it says nothing."""
+    """Whether the fault is ssh's own: it says which. It says nothing of a program that is killed."""
     return ended.code == SSH_FAILED and bool(ended.said)
 
 
