@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..install.options import Options
 from ..install.receive import Sent, from_file, from_tar
 from ..install.service import Service
 from ..install.status import status
-from ..install.steps import ALREADY, INSTALLED, ROLLED_BACK, Installation, Options
+from ..install.steps import ALREADY, INSTALLED, ROLLED_BACK, Installation
 from ._fault import in_one_line
 from ._shared import add_trusted, json_line
 

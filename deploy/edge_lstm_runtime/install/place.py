@@ -154,6 +154,13 @@ class Place:
         with atomic_write(self.journal_file) as file:
             file.write(sealed_json(values))
 
+    def restore(self, journal: Journal) -> None:
+        """It is again what `journal` had found."""
+        if journal.now is None:
+            self.journal_file.unlink(missing_ok=True)
+        else:
+            self.write(journal)
+
     def receive(self, sent: Sent) -> Path:
         """Write it where it is no release yet -> the bundle's file. Raises OSError."""
         self._new.mkdir(parents=True)
@@ -167,17 +174,19 @@ class Place:
         sync_folder(self._new)
         return file
 
-    def name(self, stem: str, current: Release | None) -> None:
+    def name(self, stem: str, current: Release | None) -> Path:
         """What was received is named as the current release, or `stem` if there is none: a service
         reads the same name again."""
         if current is not None:
             with contextlib.suppress(BundleError):
                 stem = self.file(current.folder).stem
         file = next(self._new.glob("*.edge"))
-        for old in (signature_of(file), file):
-            if old.exists():
-                old.rename(self._new / f"{stem}{old.name[len(file.stem) :]}")
+        named = file.with_name(f"{stem}.edge")
+        if signature_of(file).exists():
+            signature_of(file).rename(signature_of(named))
+        file.rename(named)
         sync_folder(self._new)
+        return named
 
     def take(self, name: str, current: str | None) -> None:
         """What was received becomes a release. If it is the current one, its files are replaced,
@@ -189,7 +198,7 @@ class Place:
             sync_folder(target)
             return
         if target.exists():
-            self._remove(target)
+            self.remove([name])
         self._new.rename(target)
         sync_folder(self.releases)
 
@@ -206,14 +215,14 @@ class Place:
     def keep(self, most: int, needed: Collection[str]) -> None:
         """Remove all releases but the needed ones and the newest, `most` in all."""
         others = [name for name in self.names() if name not in needed]
-        for name in others[max(most - len(needed), 0) :]:
-            self._remove(self.releases / name)
+        self.remove(others[max(most - len(needed), 0) :])
 
-    def _remove(self, release: Path) -> None:
-        """It loses its name first: what is half removed is no release."""
-        half = release.with_name(f".{release.name}.tmp")
-        release.rename(half)
-        shutil.rmtree(half)
+    def remove(self, names: Collection[str]) -> None:
+        """A release loses its name first: what is half removed is no release."""
+        for name in names:
+            half = self.releases / f".{name}.tmp"
+            (self.releases / name).rename(half)
+            shutil.rmtree(half)
 
     def clean(self) -> None:
         """Remove what a call left half made."""
@@ -242,8 +251,8 @@ def opened(folder: Path) -> Iterator[Place]:
         try:
             yield place
         finally:
-            place.clean()
-            with contextlib.suppress(OSError):
-                place.releases.rmdir()
-                if made:
-                    folder.rmdir()
+            with contextlib.suppress(OSError):  # or the next call does it
+                place.clean()
+            for empty in (place.releases, *([folder] if made else [])):
+                with contextlib.suppress(OSError):
+                    empty.rmdir()

@@ -15,7 +15,7 @@ from ..model.bundle import MAX_BYTES, read_whole
 from ..trust.check import signature_of
 from ..trust.sshsig import MAX_BYTES as MAX_SIGNATURE
 
-NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\.edge(\.sig)?")
+NAME = re.compile(r"([^-./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*)\.edge(\.sig)?")  # no folder, no option
 BLOCK = 512
 PIECE = 1 << 20
 COMMENTS = b"xg"  # of pax: dates and owners, nothing that is needed here
@@ -81,10 +81,10 @@ def _header(block: bytes) -> tuple[str, bytes, int]:
         told = size = -1
     if size < 0 or told != sum(block[:148]) + 8 * 32 + sum(block[156:]):
         raise _refused("is no tar archive, or damaged")
-    name = block[:100].rstrip(b"\0").decode("ascii", "backslashreplace")
+    name = block[:100].rstrip(b"\0").decode("utf-8", "backslashreplace")
     prefix = block[345:500].rstrip(b"\0") if block[257:263] == b"ustar\0" else b""
     return (
-        f"{prefix.decode('ascii', 'backslashreplace')}/{name}" if prefix else name,
+        f"{prefix.decode('utf-8', 'backslashreplace')}/{name}" if prefix else name,
         block[156:157],
         size,
     )

@@ -53,8 +53,8 @@ class Service:
         shown = shlex.join(self.reload)
         try:
             code, said = run(self.reload, RELOAD_SECONDS)
-        except TimeoutError as e:
-            raise ServiceError(f"`{shown}`: {e}") from e
+        except OSError as e:  # a TimeoutError too
+            raise ServiceError(f"`{shown}`: {e.strerror or e}") from e
         if code:
             raise ServiceError(f"`{shown}`: {ended(code, said)}")
 
@@ -63,7 +63,7 @@ class Service:
         end = time.monotonic() + self.seconds
         while why := self.fault(digest):
             if time.monotonic() > end:
-                raise ServiceError(f"{why}, {self.seconds:g} s after the reload")
+                raise ServiceError(f"{why}, after {self.seconds:g} s")
             time.sleep(self._turn)
 
     def stay(self, digest: str) -> None:

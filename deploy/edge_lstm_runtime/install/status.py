@@ -10,13 +10,15 @@ from ..errors import ConfigError
 from .place import WATCHING, Place
 from .service import Service, ServiceError
 
+NOTHING = "none"  # states beside those of the journal
+UNKNOWN = "unknown"  # the link was made by hand, or the journal is damaged
 UNFINISHED = "the last installation goes on, or was cut off: install again to end it"
 
 
 def status(folder: Path, service: Service) -> tuple[dict[str, Any], str]:
     """Its facts, and what is not as it should be, "" if nothing. Raises ConfigError and OSError."""
-    if not folder.is_dir():
-        raise ConfigError(f"--to is {folder}; there is no such folder")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--to is the file {folder}; expected a folder")
     place = Place(folder)
     current = place.current()
     journal = place.journal()
@@ -24,15 +26,17 @@ def status(folder: Path, service: Service) -> tuple[dict[str, Any], str]:
     found: dict[str, Any] = dict.fromkeys(("name", "version", "digest"))
     if current is not None:
         found = {**dataclasses.asdict(current), "name": current.name or None}
-    found["state"] = journal.state if journal.now or journal.state == WATCHING else None
+    found["state"] = journal.state if same else UNKNOWN
     for key in ("backend", "p50_us", "p99_us", "nrmse"):
         found[key] = journal.figures.get(key) if same else None
     ready, served, wrong = _asked(service, current.digest if current else "")
     if current is None:
         wrong = f"nothing is installed in {folder}"
+        found["state"] = NOTHING
     elif not current.name:
         wrong = f"the bundle in {place.link} can't be read: install it again"
-    elif journal.state == WATCHING:
+    elif journal.state == WATCHING:  # or it was cut off before the swap
+        found["state"] = WATCHING
         wrong = UNFINISHED
     found |= {"ready": ready, "serving": served}
     found["releases"] = [dataclasses.asdict(place.release(name)) for name in place.names()]

@@ -4,55 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError, ConfigError, EdgeLstmError
-from ..files import atomic_write
 from ..model.bundle import Bundle, read_bundle
-from ..trust.versions import compare_version, remember_version, version_file
 from .check import Figures, check_apart
+from .highest import Highest
+from .options import Options
 from .place import DONE, WATCHING, Journal, Place, Release, opened, release_of
 from .receive import Sent
-from .service import Service, ServiceError
+from .service import ServiceError
 
 INSTALLED = "installed"
 ALREADY = "already"
 ROLLED_BACK = "rolled-back"
 REFUSED = "refused"
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """trusted, remember, older: of `load`. keep: releases, the current one included."""
-
-    folder: Path
-    service: Service
-    trusted: Path | None = None
-    remember: Path | None = None
-    older: bool = False
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError."""
-        if self.keep < 1:
-            raise ConfigError(f"--keep-releases is {self.keep}; expected at least 1")
-        if self.older and self.versions is None:
-            raise ConfigError("--allow-downgrade is for --remember FOLDER; leave it out")
-
-    @property
-    def signers(self) -> Path | None:
-        """The file of trusted keys. A flag that is forgotten opens no door."""
-        own = self.folder / "allowed_signers"
-        return self.trusted or (own if os.path.lexists(own) else None)
-
-    @property
-    def versions(self) -> Path | None:
-        """The folder of the highest versions, the same way."""
-        own = self.folder / "versions"
-        return self.remember or (own if os.path.lexists(own) else None)
+EXPECTED = (EdgeLstmError, OSError, MemoryError, KeyboardInterrupt)  # any other is a bug
 
 
 class Installation:
@@ -67,8 +36,7 @@ class Installation:
         self._options = options
         self._say = say
         self._reason = reason
-        self._file: Path | None = None  # of the highest version, and what it was
-        self._remembered: bytes | None = None
+        self._highest: Highest | None = None
         self._backward = False
         self._step = ""
         self.result = REFUSED
@@ -99,12 +67,12 @@ class Installation:
             shown = sent.shown
             del sent  # a bundle's bytes, which are read again
             bundle = self._verify(file, shown)
-            self.release = release_of(bundle, file.stem)
             self.was = current
+            file = place.name(bundle.name or file.stem, current)
+            self.release = release_of(bundle, file.stem)
             self._refuse_other(current, shown)
             self._check(file, bundle)
-            place.name(bundle.name or file.stem, current)
-            self._go_on(place, bundle, current, received=True)
+            self._go_on(place, current, received=True)
 
     def back(self) -> None:
         """To the release before. Raises as `install`."""
@@ -123,7 +91,7 @@ class Installation:
             if bundle.digest != past.digest:
                 raise BundleError(f"{file} is not what was installed; install it again")
             self._check(file, bundle)
-            self._go_on(place, bundle, current, received=False)
+            self._go_on(place, current, received=False)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[Place]:
@@ -149,10 +117,7 @@ class Installation:
             raise
         if options.versions is not None:
             older = options.older or self._backward
-            compare_version(bundle, shown, options.versions, older=older)
-            self._file = version_file(bundle, shown, options.versions)
-            with contextlib.suppress(FileNotFoundError):
-                self._remembered = self._file.read_bytes()
+            self._highest = Highest(bundle, shown, options.versions, older=older)
         return bundle
 
     def _refuse_other(self, current: Release | None, shown: str) -> None:
@@ -170,55 +135,59 @@ class Installation:
         self._begin("check")
         self.figures = check_apart(file, bundle)
 
-    def _go_on(
-        self, place: Place, bundle: Bundle, current: Release | None, *, received: bool
-    ) -> None:
+    def _go_on(self, place: Place, current: Release | None, *, received: bool) -> None:
         assert self.release is not None
         assert self.figures is not None
         release = self.release
         journal = place.journal()
         figures = dataclasses.asdict(self.figures)
         if current == release == journal.now and journal.state == DONE:
-            self._remember(bundle)
             if received:
                 place.take(release.folder, release.folder)
-            place.write(dataclasses.replace(journal, figures=figures, why=None))
-            self._tidy(place, release, journal.was)
+            self._remember()
             self.result = ALREADY
+            with contextlib.suppress(OSError):
+                place.write(dataclasses.replace(journal, figures=figures, why=None))
+            self._tidy(place, release, journal.was)
             return
-        good, before = _known_good(journal, current)
+        watching = Journal(WATCHING, release, *_known_good(journal, current), figures=figures)
+        there = place.names()
         self._begin("swap")
-        if received:
-            place.take(release.folder, None if current is None else current.folder)
-        watching = Journal(WATCHING, release, good, before, figures=figures)
         try:
+            if received:
+                place.take(release.folder, None if current is None else current.folder)
             place.write(watching)
             place.swap(release.folder)
-            if self._options.service.reload:
-                self._begin("reload")
-                self._options.service.load_again()
-            if self._options.service.health:
-                self._begin("watch")
-                self._options.service.settle(release.digest)
-                self._options.service.stay(release.digest)
-            self._remember(bundle)
+            self._watch(release)
+            self._remember()
             place.write(dataclasses.replace(watching, state=DONE, result=INSTALLED))
         except BaseException as e:
             if place.current() == current != release:  # nothing was swapped
                 with contextlib.suppress(OSError):
-                    place.write(journal)
+                    place.restore(journal)
+                    place.remove([release.folder] if release.folder not in there else [])
                 raise
             self._return(place, watching, e)
-            if not isinstance(e, Exception):
+            if not isinstance(e, EXPECTED):
                 raise
             return
-        self._tidy(place, release, good)
         self.result = INSTALLED
+        self._tidy(place, release, watching.was)
 
-    def _remember(self, bundle: Bundle) -> None:
-        if self._options.versions is not None:
-            older = self._options.older or self._backward
-            remember_version(bundle, bundle.name, self._options.versions, older=older)
+    def _watch(self, release: Release) -> None:
+        """Raises ServiceError."""
+        service = self._options.service
+        if service.reload:
+            self._begin("reload")
+            service.load_again()
+        if service.health:
+            self._begin("watch")
+            service.settle(release.digest)
+            service.stay(release.digest)
+
+    def _remember(self) -> None:
+        if self._highest is not None:
+            self._highest.remember()
 
     def _return(self, place: Place, watching: Journal, error: BaseException) -> None:
         """Back to the release before, which is then watched until it is healthy."""
@@ -228,36 +197,33 @@ class Installation:
         self._begin("back")
         self._step = ended
         good = watching.was
-        place.swap(None if good is None else good.folder)
-        self._forget()
+        try:
+            place.swap(None if good is None else good.folder)
+            if self._highest is not None:
+                self._highest.forget()
+        except OSError as e:
+            if place.current() != good:
+                self.why += f"; the release before can't be put back: {self._reason(e)}"
+                return
         if good is not None:
+            service = self._options.service
             try:
-                self._options.service.load_again()
-                if self._options.service.health:
-                    self._options.service.settle(good.digest)
+                service.load_again()
+                if service.health:
+                    service.settle(good.digest)
             except ServiceError as e:
                 self.why += f"; the release before is not healthy either: {e}"
         journal = Journal(DONE, good, watching.before, result=ROLLED_BACK, why=self.why)
+        failed = watching.now
         with contextlib.suppress(OSError):  # the next call finds it unfinished, and goes on
             place.write(journal)
-        failed = watching.now
-        if failed and failed != good and not self._backward:
-            place.keep(0, [name for name in place.names() if name != failed.folder])
-
-    def _forget(self) -> None:
-        """The highest version is again what it was: a service may have remembered the new one."""
-        file = self._file
-        if file is None:
-            return
-        if self._remembered is None:
-            file.unlink(missing_ok=True)
-        elif file.read_bytes() != self._remembered:
-            with atomic_write(file) as out:
-                out.write(self._remembered)
+            if failed and failed != good and not self._backward:
+                place.remove([failed.folder])
 
     def _tidy(self, place: Place, now: Release, was: Release | None) -> None:
         needed = [now.folder] if was is None or self._options.keep < 2 else [now.folder, was.folder]
-        place.keep(self._options.keep, needed)
+        with contextlib.suppress(OSError):  # the next call does it
+            place.keep(self._options.keep, needed)
 
 
 def _known_good(journal: Journal, current: Release | None) -> tuple[Release | None, Release | None]:
