@@ -13,6 +13,11 @@ from .hosts import Host
 from .ssh import Ended
 
 RESULTS = ("installed", "already", "rolled-back", "refused")
+# Of a board that did not say what became of it, beside RESULTS.
+UNREACHABLE = "unreachable"
+FAILED = "failed"
+NOT_REACHED = "not reached"
+UNDER_WAY = "under way"
 SSH_FAILED = 255
 NOT_FOUND = (126, 127)  # of a shell
 LONGEST = 600  # characters of a text
@@ -109,7 +114,7 @@ def running(values: dict[str, Any]) -> Running:
 
 
 def unreachable(ended: Ended) -> bool:
-    """Whether the fault is ssh's own: it says which. It says nothing of a program that is killed."""
+    """Whether the fault is ssh's own, which it says. Of a killed program it says nothing."""
     return ended.code == SSH_FAILED and bool(ended.said)
 
 

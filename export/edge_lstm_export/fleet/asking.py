@@ -8,8 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .answers import (
+    FAILED,
+    NOT_REACHED,
     SHORT,
+    UNDER_WAY,
     UNKNOWN,
+    UNREACHABLE,
     AnswerError,
     Running,
     line_object,
@@ -19,7 +23,6 @@ from .answers import (
     unreachable,
     yes,
 )
-from .deploying import FAILED, NOT_REACHED, UNDER_WAY, UNREACHABLE
 from .hosts import Host
 from .ssh import Ended, at_home, call
 

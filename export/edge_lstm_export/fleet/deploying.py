@@ -7,13 +7,18 @@ the bundle says so.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 from .answers import (
+    FAILED,
+    NOT_REACHED,
     RESULTS,
     SSH_FAILED,
+    UNDER_WAY,
     UNKNOWN,
+    UNREACHABLE,
     AnswerError,
     Running,
     line_object,
@@ -22,15 +27,15 @@ from .answers import (
     text,
     unreachable,
 )
+from .asking import ask
 from .hosts import Host
 from .package import Package
 from .ssh import Ended, at_home, call
 
 DONE = ("installed", "already")
-UNREACHABLE = "unreachable"
-FAILED = "failed"
-NOT_REACHED = "not reached"
-UNDER_WAY = "under way"
+BUSY = "another process holds it"  # of a board on which an earlier call goes on
+AGAIN = 1.0  # seconds until such a board is tried again
+STATUS = 30.0  # seconds for what runs on a board after a failure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,23 @@ def arguments(host: Host) -> list[str]:
 
 
 def deploy(host: Host, package: Package, tell: Callable[[str], None], seconds: float) -> Deployed:
-    """tell: gets each step as it begins. seconds: for all of them."""
+    """tell: gets each step as it begins. seconds: for all of them.
+
+    A board that is busy with an earlier call, as one that was killed here, is waited for.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        found = _deployed(host, package, tell, end - time.monotonic())
+        busy = found.result == "refused" and not found.step and BUSY in (found.why or "")
+        if not busy or time.monotonic() + AGAIN > end:
+            return found
+        tell("wait")
+        time.sleep(AGAIN)
+
+
+def _deployed(
+    host: Host, package: Package, tell: Callable[[str], None], seconds: float
+) -> Deployed:
     answer: dict[str, Any] = {}
     step = None
 
@@ -111,7 +132,12 @@ class Deploying:
     seconds: float
 
     def do(self, host: Host, tell: Callable[[str], None]) -> Deployed:
-        return deploy(host, self.package, tell, self.seconds)
+        """After a failure the board is asked what it runs, if it can be reached."""
+        found = deploy(host, self.package, tell, self.seconds)
+        if found.good or found.step is None:
+            return found
+        runs = ask(host, STATUS).runs
+        return dataclasses.replace(found, runs=runs if runs.digest else found.runs)
 
     def without(self, host: Host, why: str, *, begun: bool) -> Deployed:
         return Deployed(host.name, UNDER_WAY if begun else NOT_REACHED, why=why)
