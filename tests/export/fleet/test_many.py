@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,9 +107,7 @@ def test_twenty_boards_killed_half_way_and_again(tmp_path: Path) -> None:
         rollout = ["--wave=8", "--parallel=4", "--allow-failures=5"]
         words = ["deploy", str(new), *options, *rollout]
         killed_half_way(words)
-        start = time.monotonic()
         done = edge_lstm(*words, "--json")
-        print(f"20 boards, again after a kill: {time.monotonic() - start:.1f} s")
         assert done.returncode == 1, done.stderr
         found = json.loads(done.stdout)
         assert (found["complete"], found["bundle"]["version"]) == (False, 2)
@@ -126,8 +123,8 @@ def test_twenty_boards_killed_half_way_and_again(tmp_path: Path) -> None:
             assert current(to) == digest(old if bad else new), row
             assert leftovers(to) == []
             if not bad:
-                assert (row["result"], row["version"], row["why"]) == (row["result"], 2, None)
                 assert row["result"] in ("installed", "already")
+                assert (row["version"], row["why"]) == (2, None)
                 continue
             assert row["result"] == ("unreachable" if name == GONE else "refused")
             assert why[name] in row["why"]
@@ -161,7 +158,7 @@ def test_a_service_that_is_not_healthy_goes_back(tmp_path: Path) -> None:
         assert b["why"] == "not begun, because the canary a failed"
         assert current(tmp_path / "a") == current(tmp_path / "b") == digest(old)
         reload = f"--reload=kill -HUP {running.process.pid}"
-        done = edge_lstm("deploy", new, "a", *options, reload, "--watch=5", "--json")
+        done = edge_lstm("deploy", new, "a", *options, reload, "--watch=1.5", "--json")
         (a,) = json.loads(done.stdout)["boards"]
         assert (done.returncode, a["result"]) == (0, "installed"), a
         asked = edge_lstm("fleet", "status", "a", *options, "--json")
