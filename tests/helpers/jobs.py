@@ -72,6 +72,7 @@ JOBS = {
     "sbom": Job("sbom {bundle} -o {out}/a.cdx.json", ("a.cdx.json",)),
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "service": Job("service {bundle}"),
+    "install": Job("install {bundle} --to {out}/har", ("har/install.json", "har/current/a.edge")),
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),

@@ -1,11 +1,14 @@
 /* Preloaded into a process: the n-th call that writes below a folder fails.
  *
+ * With the error 0 it kills the process in the place of failing.
+ *
  * Counted are opening for writing, write, fsync, truncate, rename and mkdir. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +49,8 @@ static int fails(int room)
     long mine = __sync_fetch_and_add(&seen, 1);
     if (wanted < 0 || mine < wanted || (mine > wanted && !(onwards && room)))
         return 0;
+    if (number == 0)
+        kill(getpid(), SIGKILL);
     errno = number;
     return 1;
 }

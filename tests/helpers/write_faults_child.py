@@ -54,7 +54,7 @@ def main() -> None:
     folder = Path(job["folder"])
     for number, (n, error, later) in enumerate(job["runs"]):
         copy = folder / str(number)
-        shutil.copytree(folder / "template", copy)
+        shutil.copytree(folder / "template", copy, symlinks=True)
         process = os.fork()
         if process == 0:
             try:

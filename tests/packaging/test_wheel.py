@@ -316,7 +316,7 @@ def test_a_board_names_the_desktops_command(board: Path, dist: Path) -> None:
     message, command = line.split("; to train and export, run: ")
     assert message == (
         "edge-lstm: error: argument VERB: there is no 'train'; expected one of bench, check, "
-        "generate, info, run; see `edge-lstm --help`"
+        "generate, info, install, run, serve, service; see `edge-lstm --help`"
     )
     command, folder = command.split(" with ")
     assert folder == "the folder of edge-lstm's wheels"

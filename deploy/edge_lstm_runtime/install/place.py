@@ -156,6 +156,8 @@ class Place:
 
     def restore(self, journal: Journal) -> None:
         """It is again what `journal` had found."""
+        if self.journal() == journal:
+            return
         if journal.now is None:
             self.journal_file.unlink(missing_ok=True)
         else:
@@ -227,7 +229,7 @@ class Place:
     def clean(self) -> None:
         """Remove what a call left half made."""
         (self.folder / ".current.tmp").unlink(missing_ok=True)
-        for left in self.folder.glob(f".{self.journal_file.name}.*.tmp"):
+        for left in self.folder.glob(".install.*.tmp"):
             left.unlink()
         for left in self.releases.glob(".*.tmp"):
             if left == self._new or FOLDER.fullmatch(left.name[1:-4]):

@@ -164,8 +164,8 @@ class Installation:
         except BaseException as e:
             if place.current() == current != release:  # nothing was swapped
                 with contextlib.suppress(OSError):
+                    place.remove([name for name in place.names() if name not in there])
                     place.restore(journal)
-                    place.remove([release.folder] if release.folder not in there else [])
                 raise
             self._return(place, watching, e)
             if not isinstance(e, EXPECTED):
