@@ -45,12 +45,12 @@ class Package:
 def read_package(path: Path, hosts: Sequence[Host]) -> Package:
     """Raises BundleError if the bundle is not whole, and SignatureError if its signature is of
     other bytes, or missing and a host wants one."""
+    data = read_whole(path)
     file = path.name
     if not file.endswith(ENDING) or file.startswith(("-", ".")) or not is_plain(file):
         raise BundleError(
             f"{path}: a bundle that goes to a board is called NAME{ENDING}; rename the file"
         )
-    data = read_whole(path)
     bundle = unpack(data, os.fspath(path))
     members = {file: data}
     signature = signature_of(path)
