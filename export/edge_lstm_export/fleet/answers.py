@@ -118,14 +118,16 @@ def unreachable(ended: Ended) -> bool:
     return ended.code == SSH_FAILED and bool(ended.said)
 
 
-def no_answer(host: Host, ended: Ended) -> AnswerError:
-    """Why a board gave no answer, with what to do."""
+def no_answer(host: Host, ended: Ended, *, begun: bool = False) -> AnswerError:
+    """Why a board gave no answer, with what to do. begun: whether it has begun to install."""
     said = f": {ended.said}" if ended.said else ""
     command = host.command
     if ended.why:
         return AnswerError(f"{ended.why}; `edge-lstm fleet status` asks it again")
     if ended.code == SSH_FAILED:
         told = ended.said or f"the connection was lost, or `{command}` there was killed"
+        if begun:
+            return AnswerError(f"{told}; the board ends by itself: run the same command again")
         return AnswerError(f"{told}; try `ssh {host.address}`")
     if ended.code in NOT_FOUND:
         return AnswerError(

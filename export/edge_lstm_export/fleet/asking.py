@@ -11,6 +11,7 @@ from .answers import (
     FAILED,
     NOT_REACHED,
     SHORT,
+    SSH_FAILED,
     UNDER_WAY,
     UNKNOWN,
     UNREACHABLE,
@@ -33,7 +34,7 @@ class Status:
 
     state: as it says, or "unreachable", or "failed" for no answer that can be used. ready: whether
     its service is. serving: the sha256 of what the service runs. Both are None if nothing was asked
-    of the service.
+    of the service. right: whether it says that all is as it should be, or `why` it is not.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Status:
     ready: bool | None = None
     serving: str | None = None
     why: str | None = None
+    right: bool = True
 
     @property
     def answered(self) -> bool:
@@ -49,8 +51,9 @@ class Status:
 
     @property
     def good(self) -> bool:
-        """Whether it runs a bundle, and its service, if it was asked for, serves that one."""
-        return self.runs.digest is not None and self.ready is not False and self.same is not False
+        """Whether it runs a bundle, its service, if it was asked, serves that one, and all else is
+        right."""
+        return self.right and self.runs.digest is not None and self.same is not False
 
     @property
     def same(self) -> bool | None:
@@ -92,6 +95,7 @@ def ask(host: Host, seconds: float) -> Status:
             yes(answer, "ready"),
             text(answer, "serving", SHORT),
             text(answer, "why"),
+            ended.code in (0, SSH_FAILED, None),
         )
     except AnswerError as e:
         lost = unreachable(ended) and not answer

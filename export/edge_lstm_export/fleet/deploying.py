@@ -115,7 +115,7 @@ def _deployed(
     try:
         ended = call(host, arguments(host), take, data=package.data, seconds=seconds)
         if not answer:
-            raise no_answer(host, ended)
+            raise no_answer(host, ended, begun=step is not None)
         return _told(host, answer, ended, package)
     except AnswerError as e:
         lost = unreachable(ended) and step is None and not answer
@@ -126,14 +126,15 @@ def _deployed(
 
 @dataclasses.dataclass(frozen=True)
 class Deploying:
-    """The `Work` of a rollout that deploys. seconds: for each board."""
+    """The `Work` of a rollout that deploys. seconds: for each board, without what it watches."""
 
     package: Package
     seconds: float
 
     def do(self, host: Host, tell: Callable[[str], None]) -> Deployed:
         """After a failure the board is asked what it runs, if it can be reached."""
-        found = deploy(host, self.package, tell, self.seconds)
+        watched = 2 * (host.watch or 0)  # until it is healthy, and then as long
+        found = deploy(host, self.package, tell, self.seconds + watched)
         if found.good or found.step is None:
             return found
         runs = ask(host, STATUS).runs

@@ -124,6 +124,12 @@ def test_no_answer(answer: Answer, lines: str, why: str) -> None:
     assert why in str(found.why)
 
 
+def test_a_connection_that_is_lost_after_the_board_has_begun(answer: Answer) -> None:
+    found = answer('echo \'{"step": "check"}\'; kill -9 $PPID; sleep 5')
+    assert (found.result, found.step) == ("failed", "check")
+    assert str(found.why).endswith("; the board ends by itself: run the same command again")
+
+
 def test_a_board_that_hangs_is_left_in_time(answer: Answer) -> None:
     start = time.monotonic()
     found = answer("exec sleep 60", 1.5)
