@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from edge_lstm_export.fleet.hosts import CHECKS
 from helpers.boards import boards, needs_sshd, program
 from helpers.bundles import make_bundle
@@ -22,6 +24,7 @@ INVENTORY = re.search(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @needs_sshd
+@pytest.mark.slow
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
     """A board's home folder is one of ours, in which its program begins."""
     assert INVENTORY is not None

@@ -23,6 +23,7 @@ from edge_lstm_export.fleet.package import read_package
 from helpers.boards import free_port, program, script
 from helpers.bundles import make_bundle
 from helpers.commands import edge_lstm
+from helpers.generated import PROPERTY
 
 Answer = Callable[..., Deployed]
 
@@ -125,7 +126,7 @@ def test_no_answer(answer: Answer, lines: str, why: str) -> None:
 
 
 def test_a_connection_that_is_lost_after_the_board_has_begun(answer: Answer) -> None:
-    found = answer('echo \'{"step": "check"}\'; kill -9 $PPID; sleep 5')
+    found = answer('echo \'{"step": "check"}\'; sleep 1; kill -9 $PPID; sleep 5')
     assert (found.result, found.step) == ("failed", "check")
     assert str(found.why).endswith("; the board ends by itself: run the same command again")
 
@@ -198,6 +199,7 @@ JSON = st.recursive(
 FIELDS = ("name", "version", "digest", "backend", "p50_us", "p99_us", "nrmse")
 
 
+@PROPERTY
 @given(st.binary(max_size=50), st.dictionaries(st.sampled_from([*FIELDS, "result"]), JSON))
 def test_any_line(before: bytes, values: dict[str, Any]) -> None:
     line_object(before, "result")

@@ -309,6 +309,7 @@ def test_a_board_that_is_busy_is_waited_for(fleet: Any, release: Release, tmp_pa
     assert "  wait\n" in err
 
 
+@pytest.mark.slow
 def test_on_a_terminal_each_board_has_a_line_that_changes(
     fleet: Any, release: Release, tmp_path: Path
 ) -> None:
@@ -336,6 +337,7 @@ def test_on_a_terminal_each_board_has_a_line_that_changes(
     assert said.decode() == f"{expected}\x1b[1F\x1b[Ja  installed\r\n"
 
 
+@pytest.mark.slow
 def test_boards_that_differ(fleet: Any, release: Release, tmp_path: Path) -> None:
     """Two of the same, one of another, one without any."""
     for name in ("a", "b"):

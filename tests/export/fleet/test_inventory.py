@@ -13,6 +13,7 @@ from edge_lstm_export.fleet.hosts import Host, check_keys, host_from
 from edge_lstm_export.fleet.inventory import asked_hosts
 from edge_lstm_runtime.errors import ConfigError
 from edge_lstm_runtime.shown import is_plain
+from helpers.generated import PROPERTY
 
 INVENTORY = """
 [defaults]
@@ -151,6 +152,7 @@ KEYS = st.sampled_from([
 ])  # fmt: skip
 
 
+@PROPERTY
 @given(st.dictionaries(KEYS | st.text(), VALUES))
 def test_any_values_are_a_host_or_one_line(values: dict[str, Any]) -> None:
     known = list(Host.__dataclass_fields__)
