@@ -13,12 +13,14 @@ As the build hook of hatchling it obeys the environment variable EDGE_LSTM_WHEEL
 An editable install compiles into the working tree.
 
 For the desktop's distribution it says which version of the runtime that needs: its own.
+Each wheel has a bill of materials (PEP 770).
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -26,13 +28,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.core import ProjectMetadata
 from hatchling.metadata.plugin.interface import MetadataHookInterface
+from packaging.requirements import Requirement
 from packaging.tags import platform_tags
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent
 NATIVE = ROOT / "edge_lstm_runtime/native"
@@ -40,6 +46,7 @@ EXTENSION = ROOT / "extension"  # the kernel as a Python module, without Python.
 LIBRARY = NATIVE / "_kernel.abi3.so"
 IN_WHEEL = f"edge_lstm_runtime/native/{LIBRARY.name}"
 TAG = "cp310-abi3"  # any Python from 3.10 on. Those without a global lock have no abi3
+RUNTIME = "edge-lstm-runtime"  # the distribution with the library
 SUM = ".sha256"  # ends the name of the file with a library's checksum, which lies beside it
 VARIABLE = "EDGE_LSTM_WHEEL"
 ZIGLANG = "ziglang==0.17.1"  # the compiler decides the library's bytes
@@ -274,18 +281,69 @@ def _run(
         )
 
 
-class NativeHook(BuildHookInterface[Any]):
-    """The hook that hatchling calls for a wheel."""
+def bill(metadata: ProjectMetadata[Any], library: Path | None) -> bytes:
+    """The bill of materials that lies in a wheel: CycloneDX 1.6. The same wheel has the same one.
+
+    It lists the packages that the wheel needs, those of extras as optional, and the library. The
+    bill that `edge-lstm sbom` makes of a finished wheel has the wheel's own sha256 besides.
+    """
+    core = metadata.core
+    asked = [(line, "required") for line in core.dependencies]
+    asked += [(line, "optional") for extra in core.optional_dependencies.values() for line in extra]
+    components: dict[str, dict[str, Any]] = {}
+    for line, scope in asked:
+        needed = Requirement(line)
+        if canonicalize_name(needed.name) != core.name:  # an extra that is made of others
+            requires = {"name": "edge-lstm:requires", "value": str(needed.specifier) or "any"}
+            made = _component(needed.name) | {"scope": scope, "properties": [requires]}
+            components.setdefault(made["bom-ref"], made)
+    if library is not None:
+        digest = {"alg": "SHA-256", "content": hashlib.sha256(library.read_bytes()).hexdigest()}
+        file = {"type": "file", "bom-ref": f"file:{IN_WHEEL}", "name": IN_WHEEL, "hashes": [digest]}
+        components[IN_WHEEL] = file
+    subject = _component(core.name) | {"version": metadata.version}
+    subject["licenses"] = [{"expression": core.license_expression}]
+    refs = [component["bom-ref"] for component in components.values()]
+    content = {
+        "metadata": {"component": subject},
+        "components": list(components.values()),
+        "dependencies": [
+            {"ref": subject["bom-ref"], "dependsOn": refs},
+            *({"ref": ref, "dependsOn": []} for ref in refs),
+        ],
+    }
+    serial = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content))
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.6", "serialNumber": f"urn:uuid:{serial}"}
+    return json.dumps({**head, "version": 1, **content}, separators=(",", ":")).encode()
+
+
+def _component(name: str) -> dict[str, Any]:
+    plain = canonicalize_name(name)
+    purl = f"pkg:{'generic' if plain.startswith('edge-lstm') else 'pypi'}/{plain}"
+    return {"type": "library", "bom-ref": purl, "name": name, "purl": purl}
+
+
+class WheelHook(BuildHookInterface[Any]):
+    """The hook that hatchling calls for a wheel: the kernel of the runtime's, the bill of each."""
 
     def dependencies(self) -> list[str]:
-        return [ZIGLANG] if os.environ.get(VARIABLE, "") not in ("", "pure") else []
+        named = os.environ.get(VARIABLE, "") not in ("", "pure")
+        return [ZIGLANG] if named and self.metadata.name == RUNTIME else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        library = Path(self._folder.name) / LIBRARY.name
+        if self.metadata.name == RUNTIME:
+            self._add_kernel(library, version, build_data)
+        if version != "editable":
+            path = library.with_name(f"{self.metadata.name}.cdx.json")
+            path.write_bytes(bill(self.metadata, library if library.exists() else None))
+            build_data["sbom_files"].append(str(path))
+
+    def _add_kernel(self, library: Path, version: str, build_data: dict[str, Any]) -> None:
         platform = "" if version == "editable" else os.environ.get(VARIABLE, "")
         if platform == "pure":
             return
-        self._folder = tempfile.TemporaryDirectory()
-        library = Path(self._folder.name) / LIBRARY.name
         try:
             if version == "editable":
                 compile_in_place()
@@ -307,8 +365,7 @@ class NativeHook(BuildHookInterface[Any]):
         build_data["tag"] = f"{TAG}-{platform}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        if folder := getattr(self, "_folder", None):
-            folder.cleanup()
+        self._folder.cleanup()
 
 
 class RuntimeHook(MetadataHookInterface):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.resources
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from referencing import Registry, Resource
 
 from edge_lstm_runtime import read_bundle
+from helpers.bills import valid
 from helpers.bundles import make_bundle
 from helpers.commands import here
 from helpers.specs import make_spec
@@ -36,31 +34,6 @@ VERSIONS = {
     "torch": "2.13.0+cpu",
     "rknn-toolkit2 compiler": "2.3.2 (c949ad8)",
 }
-
-
-def valid(bill: dict[str, Any]) -> None:
-    """By the schema of CycloneDX 1.6, if the package with it is here. Each reference is one."""
-    refs = [c["bom-ref"] for c in (bill["metadata"]["component"], *bill["components"])]
-    assert len(set(refs)) == len(refs)
-    assert {d["ref"] for d in bill["dependencies"]} == set(refs)
-    assert set(bill["dependencies"][0]["dependsOn"]) == set(refs[1:])
-    package = pytest.importorskip("cyclonedx.schema._res", reason="cyclonedx-python-lib has it")
-    folder = importlib.resources.files(package)
-    schemas = {
-        f"http://cyclonedx.org/schema/{name}.schema.json": json.loads(
-            (folder / f"{name}.SNAPSHOT.schema.json").read_text("utf-8")
-        )
-        for name in ("bom-1.6", "spdx", "jsf-0.82")
-    }
-    known = Registry().with_resources(
-        (name, Resource.from_contents(content)) for name, content in schemas.items()
-    )
-    schema = schemas["http://cyclonedx.org/schema/bom-1.6.schema.json"]
-    validator = jsonschema.Draft7Validator(schema, registry=known)
-    validator.validate(bill)
-    for wrong in ({"bomFormat": "SPDX"}, {"components": [{"type": "thing", "name": "a"}]}):
-        with pytest.raises(jsonschema.ValidationError):
-            validator.validate(bill | wrong)
 
 
 def bill_of(capfd: pytest.CaptureFixture[str], path: Path) -> dict[str, Any]:
