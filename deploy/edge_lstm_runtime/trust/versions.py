@@ -26,7 +26,7 @@ def compare_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older: 
     logged. Raises BundleError for a bundle without name and version, and ConfigError for a file
     that can't be read.
     """
-    highest = _highest(_file(bundle, path, folder))
+    highest = _highest(version_file(bundle, path, folder))
     if told := _refusal(bundle, path, folder, highest, older=older):
         log.warning("%s: the older version is allowed", told)
 
@@ -37,7 +37,7 @@ def remember_version(bundle: Bundle, path: PathLike, folder: PathLike, *, older:
 
     Raises as `compare_version`, and ConfigError if the version can't be written.
     """
-    file = _file(bundle, path, folder)
+    file = version_file(bundle, path, folder)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -76,7 +76,8 @@ def _refusal(
     return told
 
 
-def _file(bundle: Bundle, path: PathLike, folder: PathLike) -> Path:
+def version_file(bundle: Bundle, path: PathLike, folder: PathLike) -> Path:
+    """The file with the highest version of a bundle's model. Raises BundleError if it has none."""
     if bundle.version is None:
         raise BundleError(
             f"{os.fspath(path)} has no name and version to remember; export it again with --name "

@@ -39,7 +39,7 @@ def within(name: str, steps: int, streams: int | None, work: Callable[[Opened], 
     """
     if not facts_of(name).timed:
         return work(lambda backend: backend)
-    seconds = _allowed(steps, streams or 1)
+    seconds = allowed(steps, streams or 1)
     call = _Call(work)
     thread = threading.Thread(target=call.run, daemon=True, name=f"opens {name}")
     thread.start()
@@ -98,7 +98,7 @@ class _Call(Generic[T]):
         return self._answer
 
 
-def _allowed(steps: int, streams: int) -> float:
+def allowed(steps: int, streams: int) -> float:
     """Raises ConfigError for a variable that is no number of seconds."""
     text = os.environ.get(VARIABLE) or str(SECONDS)
     try:

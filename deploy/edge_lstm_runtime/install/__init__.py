@@ -1,0 +1,1 @@
+"""A bundle onto a board: checked there, swapped by a link, watched, rolled back."""
