@@ -63,7 +63,7 @@ def _stepped(
         except EdgeLstmError as e:
             outputs[part] = np.nan
             errors.append(e)
-    used: NDArray[np.bool_] = np.isfinite(outputs).all(axis=1)  # NaN is a refused row
+    used = np.asarray(np.isfinite(outputs).all(axis=1))  # NaN is a refused row
     if not used.all():
         for k, (part, found) in enumerate(zip(parts, errors, strict=True)):
             try:
