@@ -64,10 +64,12 @@ class Counts:
         self.last = now
         self.steps[bisect.bisect_left(BUCKETS, seconds / n)] += n
         self.step_seconds += seconds
-        far = work.far.any(axis=1)
-        self.far += int(far.sum())
-        weights = (1 - 1 / RECENT) ** np.arange(n, -1, -1.0)  # of the share so far, and of each
-        self.far_share = float(weights[0] * self.far_share + weights[1:] @ far / RECENT)
+        keep = 1 - 1 / RECENT
+        self.far_share *= keep**n
+        if work.far.any():
+            rows = np.flatnonzero(work.far.any(axis=1))
+            self.far += len(rows)
+            self.far_share += float((keep ** (n - 1 - rows)).sum()) / RECENT
         if self._classes:
             for k, count in enumerate(np.bincount(work.outputs.argmax(axis=1)).tolist()):
                 if count:

@@ -8,6 +8,7 @@ of each stream are its own, and answers are those of one stream after the other,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,9 +53,9 @@ def _stepped(
 ) -> list[Stepped | EdgeLstmError]:
     """rows: (n, C) of each stream."""
     spec = streams[0].session.spec
-    xs = np.concatenate(rows)
+    xs = rows[0] if len(rows) == 1 else np.concatenate(rows)
     outputs = np.empty((len(xs), spec.answer.size), np.float32)
-    ends = np.cumsum([len(part) for part in rows]).tolist()
+    ends = itertools.accumulate(map(len, rows))
     parts = [slice(end - len(part), end) for part, end in zip(rows, ends, strict=True)]
     errors: list[Errors | EdgeLstmError] = []
     for stream, part in zip(streams, parts, strict=True):
@@ -74,14 +75,14 @@ def _stepped(
                 used[part] = False
     far = spec.inputs.out_of_range(xs)
     texts = spec.answer.texts(outputs[used]) if form == "json" and used.any() else []
-    ends = np.cumsum(used).tolist()
+    at = 0
     told: list[Stepped | EdgeLstmError] = []
     for stream, part, found in zip(streams, parts, errors, strict=True):
         if isinstance(found, EdgeLstmError):
             told.append(found)
             continue
-        end = ends[part.stop - 1]
-        begin = end - (part.stop - part.start - len(found))
-        stream.samples += end - begin
-        told.append(Stepped(outputs[part], found, far[part], texts[begin:end]))
+        count = part.stop - part.start - len(found)  # used rows
+        stream.samples += count
+        told.append(Stepped(outputs[part], found, far[part], texts[at : at + count]))
+        at += count
     return told
