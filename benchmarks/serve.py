@@ -4,8 +4,9 @@
 
 A mosquitto on loopback, a publisher that also subscribes, 16 streams of 6 channels. The same
 messages go to a bare loop of paho, which sends each message back as it is: what Python and the
-broker alone take. Then the lag at 1,000 messages a second, the memory, and the time from the start
-to the first answer. The million samples with faults are a test:
+broker alone take. Then the service's own CPU time, without a transport: one message alone, and one
+of each of 16 streams, which are answered together. Then the lag at 1,000 messages a second, the
+memory, and the time from the start to the first answer. The million samples with faults are a test:
 `EDGE_LSTM_ALL_FAULTS=1 pytest tests/runtime/serve/test_faults.py`.
 """
 
@@ -193,6 +194,29 @@ def throughput(bundle: Path, port: int, seconds: float) -> None:
         )
 
 
+def together(bundle: Path) -> None:
+    import edge_lstm_runtime as rt
+    from edge_lstm_runtime.serve.core import Core, Message, Options
+    from edge_lstm_runtime.serve.models import serve_bundle
+
+    core = Core({"m": serve_bundle(rt.load(bundle), bundle, "native", None)}, Options())
+    data = json.dumps([0.1] * CHANNELS).encode()
+    answers: list[bytes] = []
+    found = {}
+    for streams in (1, STREAMS):
+        messages = [Message("m", f"s{k}", data, "json", answers.append) for k in range(streams)]
+        took = []
+        for _ in range(500):
+            start = time.process_time()
+            core._answer(messages)
+            took.append((time.process_time() - start) / streams)
+        found[streams] = 1e6 * statistics.median(took)
+    print(
+        f"CPU time of a message: {found[1]:.1f} µs alone, {found[STREAMS]:.1f} µs with one of each "
+        f"of {STREAMS} streams: {found[STREAMS] / found[1]:.2f}"
+    )
+
+
 def lag(bundle: Path, port: int, seconds: float) -> None:
     service = Service(bundle, port, "--qos", "0")
     until(lambda: service.get("/readyz"), 10)
@@ -259,6 +283,7 @@ def main() -> None:
         process = broker(folder, port)
         try:
             throughput(bundle, port, arguments.seconds)
+            together(bundle)
             lag(bundle, port, arguments.seconds)
             memory_and_start(bundle, port)
         finally:

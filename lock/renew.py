@@ -7,7 +7,7 @@ desktop.txt    what `make demo` needs, for every platform and Python, but torch
 dev.txt        what the tests need besides
 torch-cpu.txt  torch without CUDA, which PyTorch's own index has
 torch.txt      torch as PyPI has it, with its GPU packages
-board.txt      what a board with an NPU needs
+board.txt      what a board with an NPU and MQTT needs
 More files list their pins themselves, and get their hashes here: what the environments of the NPU
 vendors' converters need, and the benchmarks' peers.
 """
@@ -102,7 +102,7 @@ def main(options: Sequence[str]) -> None:
     write(desktop, [b for b in others if pin(b)[0] in of_demo])
     write(dev, [b for b in others if pin(b)[0] not in of_demo])
     old = board.read_text("utf-8") + desktop.read_text("utf-8")
-    asked = requirements(ROOT / "deploy", "npu")
+    asked = requirements(ROOT / "deploy", "npu", "mqtt")
     write(board, compiled("-", *options, asked=asked, pins=old))
 
     version = next(v for name, v in map(pin, found) if name == "torch") + "+cpu"

@@ -210,6 +210,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export {folder}/compared -o x.edge", "is the folder of a comparison; expected the fold"),
         ("export {folder}/a.toml -o x.edge", "is a configuration, NAME.toml; expected the folder"),
         ("lint {folder}/run --target rk3588 --scheme fp16", "is the folder of a training run; exp"),
+        ("deploy {folder}/run a --to x", "is the folder of a training run; expected a bundle"),
+        ("deploy {folder}/a.edge a", "nothing says which folder on the board the bundle goes to"),
+        ("fleet status --inventory {folder}/a.csv", "a.csv: not valid TOML: "),
         ("train {folder}/run -o x", "its configuration is {folder}/run/config.toml"),
     ],
 )

@@ -104,7 +104,8 @@ def test_readme_shows_every_verb_but_the_demo_which_make_runs():
     used = {
         match[1] for command in commands() for match in re.finditer(r"edge-lstm (\w+)", command)
     }
-    named = {"serve", "service", "install"}  # their tests are in runtime/serve and runtime/install
+    # Their tests are in runtime/serve, runtime/install and export/fleet.
+    named = {"serve", "service", "install", "deploy", "fleet"}
     assert used == set(verbs()) - {"demo", "targets", "converter", "import"} - named
     assert all(f"`edge-lstm {verb}`" in README for verb in named)
     assert "`edge-lstm targets`" in README

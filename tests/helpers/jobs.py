@@ -76,6 +76,8 @@ JOBS = {
     "sign": Job("sign {bundle} --key {key} -o {out}/a.edge.sig", ("a.edge.sig",)),
     "service": Job("service {bundle}"),
     "install": Job("install {bundle} --to {out}/har", ("har/install.json", "har/current/a.edge")),
+    "deploy": Job("deploy {bundle} pi@127.0.0.1 --to har --dry-run"),
+    "fleet": Job("fleet status pi@127.0.0.1 --port 1 --to har", code=1),  # no board is there
     "recipes": Job("recipes"),
     "init": Job("init {data} --yes -o {out}/mine.toml", ("mine.toml",)),
     "data": Job("data {config} --no-scores --html {out}/page.html", ("page.html",), slow=True),

@@ -23,6 +23,7 @@ COMPARED = re.compile(
     r"(?P<ours>\S+) against (?P<theirs>\S+) \((?P<by>the same|(?:[\d.]+ % )?(?:lower|higher))\)"
 )
 JUDGED = re.compile(r"The model (?P<verb>.+?): MAE (?P<mae>.+?\)), RMSE (?P<rmse>.+?\))\.")
+SUBJECT = re.compile(r"^(?:Use )?(?P<backend>[\w.-]+)(?: takes|:) ")  # of a backend's costs
 # The words after a number, or else the last words before it, tell the names of its facts.
 AFTER = {
     r" of [\d,]+ sequences": r"right",
@@ -49,10 +50,10 @@ AFTER = {
     r" windows?": r"training_windows$",
     r" parameters": r"parameters$",
     r" multiply": r"macs$",
-    r" µs a step": r"p50_us$",
+    r" µs a step": r"p50_us/SUBJECT$",
     r" backends that": r"right_backends$",
     r" whole sequences": r"golden_sequences$",
-    r" kB": r"kilobytes$",
+    r" kB": r"kilobytes$|kilobytes/SUBJECT$",
     r" bits each": r"bits_per_character$",
     r" bits": r"bits_per_character$",
     r" over all (?:[\d,]+ )?steps": r"accuracy_all_steps$|accuracy, every step$",
@@ -162,7 +163,8 @@ def _carried(before: str, after: str, about: str) -> bool | None:
 def _about(before: str, after: str) -> str:
     for words, path in AFTER.items():
         if re.match(words, after):
-            return path
+            subject = SUBJECT.match(before)
+            return path.replace("SUBJECT", re.escape(subject["backend"]) if subject else "")
     last = {path: [m.end() for m in re.finditer(words, before)] for words, path in BEFORE.items()}
     ends = {path: max(found) for path, found in last.items() if found}
     return max(ends, key=lambda path: ends[path]) if ends else ""

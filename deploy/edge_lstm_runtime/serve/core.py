@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import ConfigError, EdgeLstmError
-from . import payload
+from . import payload, together
 from .live import Live
 from .metrics import sample, text_of
 from .models import Served, ServedModel, say
 from .notify import notify, watchdog_seconds
-from .stream import BACKEND
+from .stream import BACKEND, Work, joined
 
 LIMIT = 10_000  # messages that wait
 AT_ONCE = 512  # messages that the worker takes
+TOGETHER = 64  # messages that are answered together: more gain no time, and wait for each other
 PATIENCE = 0.5  # seconds in which one more answer arrives, before a state is saved
 AGAIN = 1.0  # seconds until the next try, if none does
 FULL = "queue"  # reasons of a refusal, beside those of a stream
@@ -189,31 +190,57 @@ class Core:
         return taken
 
     def _answer(self, messages: list[Message]) -> None:
-        groups: dict[tuple[str, str, str], list[Message]] = {}
+        models: dict[tuple[str, str], dict[str, list[Message]]] = {}
         for message in messages:
-            groups.setdefault((message.model, message.stream, message.form), []).append(message)
-        for (name, stream, form), group in groups.items():
-            self._answer_group(self.models[name], stream, form, group)
+            streams = models.setdefault((message.model, message.form), {})
+            streams.setdefault(message.stream, []).append(message)
+        for (name, form), streams in models.items():
+            groups: dict[str, list[Message]] = {}
+            for stream, group in streams.items():
+                groups[stream] = group
+                if sum(map(len, groups.values())) >= TOGETHER:
+                    self._answer_groups(self.models[name], form, groups)
+                    groups = {}
+            if groups:
+                self._answer_groups(self.models[name], form, groups)
 
-    def _answer_group(self, model: ServedModel, name: str, form: str, group: list[Message]) -> None:
+    def _answer_groups(
+        self, model: ServedModel, form: str, groups: dict[str, list[Message]]
+    ) -> None:
+        """groups: the messages by stream, which are answered together."""
         start = time.perf_counter()
-        try:
-            stream = model.stream(name)
-            work = stream.answer([message.data for message in group], form)
-        except EdgeLstmError as e:  # too many streams, or no session of the backend any more
-            reason = STREAMS if isinstance(e, ConfigError) else BACKEND
-            model.counts.refused[reason] += len(group)
-            for message in group:
-                message.reply(payload.error("", str(e)))
-            return
+        jobs = {}
+        for name, group in groups.items():
+            try:
+                jobs[name] = model.stream(name), [message.data for message in group]
+            except EdgeLstmError as e:
+                self._refuse(model, group, e)
+        found = dict(zip(jobs, together.answer(list(jobs.values()), form), strict=True))
         seconds = time.perf_counter() - start
-        model.counts.take(work, seconds, time.monotonic())
-        self._answered |= bool(len(work.xs))
-        for message, answer in zip(group, work.answers, strict=True):
-            message.reply(answer)
-        self.live.show(model, name, work, seconds)
-        if not stream.samples:
-            model.forget(name)
+        works = {}
+        for name, work in found.items():
+            if isinstance(work, Work):
+                works[name] = work
+            else:
+                self._refuse(model, groups[name], work)
+        if not works:
+            return
+        whole = joined(list(works.values()))
+        model.counts.take(whole, seconds, time.monotonic())
+        self._answered |= bool(len(whole.xs))
+        for name, work in works.items():
+            for message, answer in zip(groups[name], work.answers, strict=True):
+                message.reply(answer)
+            self.live.show(model, name, work, seconds / max(1, len(whole.xs)))
+            if not model.streams[name].samples:
+                model.forget(name)
+
+    def _refuse(self, model: ServedModel, group: list[Message], e: EdgeLstmError) -> None:
+        """Too many streams, or the backend has no session any more."""
+        reason = STREAMS if isinstance(e, ConfigError) else BACKEND
+        model.counts.refused[reason] += len(group)
+        for message in group:
+            message.reply(payload.error("", str(e)))
 
     def _feed(self) -> None:
         """Tell the watchdog that steps are answered. If no sample came, a golden one is tried."""

@@ -22,6 +22,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import ConfigError
+from ..inputs import Inputs
+from ..inputs.channels import Channels
 from ..version import __version__
 from .core import Core, Message
 from .live import TICK
@@ -249,6 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             spec = model.served.model.spec
             found[name] = {
                 "channels": spec.inputs.names,
+                "scales": _scales(spec.inputs),
                 "answers": spec.answer.names,
                 "summary": spec.summary,
                 "backend": model.served.backend,
@@ -299,3 +302,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _scales(inputs: Inputs) -> list[tuple[float, float, float] | None] | None:
+    """Of each channel mean, deviation and the unit of its logarithm, or 0. None for a time."""
+    if not isinstance(inputs, Channels):
+        return None
+    return [
+        None
+        if name in (inputs.clock, inputs.elapsed)
+        else (mean, std, inputs.log_units.get(name, 0.0))
+        for name, mean, std in zip(inputs.names, inputs.mean, inputs.std, strict=True)
+    ]

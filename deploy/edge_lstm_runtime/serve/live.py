@@ -50,11 +50,11 @@ class Live:
             viewer.clear()
         return found
 
-    def show(self, model: ServedModel, stream: str, work: Work, seconds: float) -> None:
-        """By the worker, after each answer."""
+    def show(self, model: ServedModel, stream: str, work: Work, step: float) -> None:
+        """By the worker, after each answer. step: seconds of a sample."""
         if not self._viewers or not len(work.xs):
             return
-        points = points_of(model, stream, work, seconds)
+        points = points_of(model, stream, work, step)
         with self._lock:
             for viewer in self._viewers:
                 key = model.name, stream
@@ -62,7 +62,7 @@ class Live:
                     viewer.setdefault(key, deque(maxlen=POINTS)).extend(points)
 
 
-def points_of(model: ServedModel, stream: str, work: Work, seconds: float) -> list[dict[str, Any]]:
+def points_of(model: ServedModel, stream: str, work: Work, step: float) -> list[dict[str, Any]]:
     """The last POINTS samples of the work."""
     answer = model.served.model.spec.answer
     now = round(time.time(), 3)
@@ -75,7 +75,7 @@ def points_of(model: ServedModel, stream: str, work: Work, seconds: float) -> li
             "time": now,
             "x": [None if np.isnan(v) else v for v in work.xs[row].tolist()],
             "y": outputs.tolist(),
-            "step": seconds / len(work.xs),
+            "step": step,
         }
         if answer.logits:
             point["label"] = answer.names[int(outputs.argmax())]

@@ -64,10 +64,12 @@ class Counts:
         self.last = now
         self.steps[bisect.bisect_left(BUCKETS, seconds / n)] += n
         self.step_seconds += seconds
-        far = int(work.far.any(axis=1).sum())
-        self.far += far
-        keep = (1 - 1 / RECENT) ** n
-        self.far_share = keep * self.far_share + (1 - keep) * far / n
+        keep = 1 - 1 / RECENT
+        self.far_share *= keep**n
+        if work.far.any():
+            rows = np.flatnonzero(work.far.any(axis=1))
+            self.far += len(rows)
+            self.far_share += float((keep ** (n - 1 - rows)).sum()) / RECENT
         if self._classes:
             for k, count in enumerate(np.bincount(work.outputs.argmax(axis=1)).tolist()):
                 if count:

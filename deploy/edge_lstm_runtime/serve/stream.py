@@ -1,11 +1,16 @@
-"""One stream of samples: its session, and the answers to its messages."""
+"""One stream of samples: its session, and the answers to its messages.
+
+Reading a message and telling its answer needs the model's answers to some rows in between. So
+`Stream.answering` is a generator, which yields rows and is sent what became of them. `together.py`
+runs those of several streams side by side, and computes once for all of them what it can.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +26,30 @@ from ..tasks import json_of
 from . import payload
 from .payload import Request
 
+T = TypeVar("T")
 SAMPLE = "sample"  # the reasons of a refusal
 MESSAGE = "message"
 BACKEND = "backend"
+
+
+Errors = dict[int, tuple[str, str]]  # row -> the reason of its refusal, and a sentence
+
+
+@dataclasses.dataclass
+class Stepped:
+    """What became of rows.
+
+    outputs (n, O): NaN for a refused one. far (n, C): whether a value is out of range. texts: the
+    answers of the used rows in JSON, without the braces, or none for a binary message.
+    """
+
+    outputs: NDArray[Any]
+    errors: Errors
+    far: NDArray[np.bool_]
+    texts: list[str]
+
+
+Answering = Generator[NDArray[np.float64], Stepped, T]
 
 
 @dataclasses.dataclass
@@ -43,6 +69,20 @@ class Work:
     refused: list[str]
 
 
+def joined(works: Sequence[Work]) -> Work:
+    """The works of several streams as one, in their order."""
+    if len(works) == 1:
+        return works[0]
+    return Work(
+        [answer for work in works for answer in work.answers],
+        np.concatenate([work.xs for work in works]),
+        np.concatenate([work.outputs for work in works]),
+        np.concatenate([work.far for work in works]),
+        [score for work in works for score in work.scores],
+        [reason for work in works for reason in work.refused],
+    )
+
+
 class Stream:
     """samples: how many were used since the stream began."""
 
@@ -56,7 +96,7 @@ class Stream:
         self._place = spec.inputs.names.index(spec.inputs.elapsed) if spec.inputs.elapsed else -1
         self._detector = AnomalyDetector(spec) if spec.detector else None
 
-    def answer(self, payloads: Sequence[bytes], form: str) -> Work:
+    def answering(self, payloads: Sequence[bytes], form: str) -> Answering[Work]:
         """Answer messages in their order. Messages of plain numbers take their steps together."""
         work = Work([], *self._nothing(), [], [])
         parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
@@ -65,7 +105,7 @@ class Stream:
             try:
                 request = payload.read(message, form, self._inputs)
             except SampleError as e:
-                self._answer_plain(joined, form, work, parts)
+                yield from self._answer_plain(joined, form, work, parts)
                 joined = []
                 work.refused.append(MESSAGE)
                 work.answers.append(payload.error(self._echo_of(message, form), str(e)))
@@ -73,10 +113,10 @@ class Stream:
             if isinstance(request.rows, np.ndarray):
                 joined.append(request)
                 continue
-            self._answer_plain(joined, form, work, parts)
+            yield from self._answer_plain(joined, form, work, parts)
             joined = []
-            self._answer_one_by_one(request, work, parts)
-        self._answer_plain(joined, form, work, parts)
+            yield from self._answer_one_by_one(request, work, parts)
+        yield from self._answer_plain(joined, form, work, parts)
         if parts:
             xs, outputs, far = zip(*parts, strict=True)
             work.xs = np.concatenate(xs)
@@ -104,22 +144,20 @@ class Stream:
 
     def _answer_plain(
         self, requests: list[Request], form: str, work: Work, parts: list[Any]
-    ) -> None:
+    ) -> Answering[None]:
         """requests: whose rows are arrays."""
         if not requests:
             return
         xs = np.concatenate([request.rows for request in requests])
-        outputs, errors = self._steps(xs)
+        stepped = yield xs
+        errors = stepped.errors
+        outputs = stepped.outputs
         work.refused += [reason for reason, _ in errors.values()]
         used = np.ones(len(xs), bool)
         used[list(errors)] = False
-        far = self._inputs.out_of_range(xs)
-        parts.append((xs[used], outputs[used], far[used]))
-        texts = (
-            self._texts(xs, outputs, far, errors, work.scores)
-            if form == "json"
-            else self._scored(xs[used], outputs[used], work.scores)
-        )
+        parts.append((xs[used], outputs[used], stepped.far[used]))
+        marks = self._scored(xs[used], outputs[used], work.scores)
+        texts = self._texts(stepped, marks) if form == "json" else []
         at = 0
         for request in requests:
             end = at + len(request.rows)
@@ -129,10 +167,9 @@ class Stream:
                 work.answers.append(outputs[at:end].astype("<f4").tobytes())
             at = end
 
-    def _steps(self, xs: NDArray[np.float64]) -> tuple[NDArray[Any], dict[int, tuple[str, str]]]:
-        """Outputs (n, O), NaN for a refused sample, and the reasons: row -> reason, sentence."""
-        outputs = np.full((len(xs), self.session.spec.answer.size), np.nan, np.float32)
-        errors: dict[int, tuple[str, str]] = {}
+    def steps(self, xs: NDArray[np.float64], outputs: NDArray[Any]) -> Errors:
+        """Take the steps of rows. outputs (n, O): is filled, with NaN for a refused row."""
+        errors: Errors = {}
         at = 0
         while at < len(xs):
             found = self.session.steps(xs[at:])
@@ -143,32 +180,27 @@ class Stream:
             try:
                 outputs[at] = self.session.step(xs[at])
             except (SampleError, BackendError) as e:
+                outputs[at] = np.nan
                 errors[at] = (SAMPLE if isinstance(e, SampleError) else BACKEND, str(e))
             at += 1
-        for row in np.flatnonzero(~np.isfinite(outputs).all(axis=1)):
-            if int(row) not in errors:
-                self.reset()
-                errors[int(row)] = BACKEND, "the backend's answer is not finite; the state is reset"
-        self.samples += len(xs) - len(errors)
-        return outputs, errors
+        return errors
 
-    def _texts(
-        self,
-        xs: NDArray[np.float64],
-        outputs: NDArray[Any],
-        far: NDArray[np.bool_],
-        errors: dict[int, tuple[str, str]],
-        scores: list[float],
-    ) -> list[str]:
-        """The members of each sample's answer, in JSON."""
-        used = [row for row in range(len(xs)) if row not in errors]
-        answers = self.session.spec.answer.texts(outputs[used]) if used else []
-        marks = self._scored(xs[used], outputs[used], scores)
+    def refuse(self, rows: Iterable[int], errors: Errors) -> None:
+        """After `steps`: rows whose answers are not finite. errors: gets them too."""
+        for row in rows:
+            if row not in errors:
+                self.reset()
+                errors[row] = BACKEND, "the backend's answer is not finite; the state is reset"
+
+    def _texts(self, stepped: Stepped, marks: list[str]) -> list[str]:
+        """The members of each sample's answer, in JSON. marks: the detector's, of used rows."""
+        errors = stepped.errors
+        far = stepped.far
+        told = iter(map("".join, zip(stepped.texts, marks, strict=True)))
         texts = [
-            f'"error": {json_of(errors[row][1])}' if row in errors else "" for row in range(len(xs))
+            f'"error": {json_of(errors[row][1])}' if row in errors else next(told)
+            for row in range(len(far))
         ]
-        for row, answer, mark in zip(used, answers, marks, strict=True):
-            texts[row] = answer + mark
         for row in np.flatnonzero(far.any(axis=1)):
             if int(row) not in errors:
                 names = [self._inputs.names[k] for k in np.flatnonzero(far[row])]
@@ -189,7 +221,7 @@ class Stream:
             texts.append(f', "score": {told}, "anomaly": {json_of(found)}')
         return texts
 
-    def _answer_one_by_one(self, request: Request, work: Work, parts: list[Any]) -> None:
+    def _answer_one_by_one(self, request: Request, work: Work, parts: list[Any]) -> Answering[None]:
         """request: whose samples need a look at each: objects, missing values, times, a reset."""
         if request.reset:
             self.reset()
@@ -198,25 +230,26 @@ class Stream:
         texts = []
         for value in request.rows:
             echo = ""
+            error = None
             try:
                 if request.many and isinstance(value, dict):
                     echo = payload.echoed(value, self._inputs)
                 sample = payload.one(value, self._inputs)
                 x = np.array([self._values(sample)])
-                outputs, errors = self._steps(x)
             except SampleError as e:
-                outputs = np.empty((1, 0))
-                x = np.empty((1, 0))
-                errors = {0: (SAMPLE, str(e))}
-            if errors:
-                work.refused.append(errors[0][0])
-                texts.append(f'{echo}"error": {json_of(errors[0][1])}')
+                error = SAMPLE, str(e)
+            else:
+                stepped = yield x
+                error = stepped.errors.get(0)
+            if error:
+                work.refused.append(error[0])
+                texts.append(f'{echo}"error": {json_of(error[1])}')
                 continue
             if sample.timed:
                 self.clock.take(sample.numbers[self._place])
-            far = self._inputs.out_of_range(x)
-            parts.append((x, outputs, far))
-            texts.append(echo + self._texts(x, outputs, far, errors, work.scores)[0])
+            parts.append((x, stepped.outputs, stepped.far))
+            marks = self._scored(x, stepped.outputs, work.scores)
+            texts.append(echo + self._texts(stepped, marks)[0])
         work.answers.append(payload.told(request, texts))
 
     def _values(self, sample: Sample) -> list[float]:

@@ -137,9 +137,9 @@ def test_version() -> None:
 
 
 def test_an_unknown_verb(capfd: pytest.CaptureFixture[str]) -> None:
-    code, _, err = here(capfd, "deploy")
+    code, _, err = here(capfd, "depart")
     assert code == 2
-    assert "'deploy'" in err
+    assert "'depart'" in err
     assert "check" in err
 
 

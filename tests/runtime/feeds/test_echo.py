@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import edge_lstm_runtime as rt
 from edge_lstm_runtime.backends.numpy import numpy_backend
 from edge_lstm_runtime.feeds.blocks import Blocks
-from edge_lstm_runtime.serve.stream import Stream
+from edge_lstm_runtime.serve import together
+from edge_lstm_runtime.serve.stream import Stream, Work
 from helpers.generated import PROPERTY
 from helpers.specs import changed, make_spec
 from helpers.weights import random_weights
@@ -112,7 +113,9 @@ def test_what_is_neither_a_text_nor_a_number_is_refused(member: str, error: str)
 
 
 def served(spec: rt.ModelSpec, message: str) -> dict[str, Any]:
-    (answer,) = Stream("s", session(spec)).answer([message.encode()], "json").answers
+    (work,) = together.answer([(Stream("s", session(spec)), [message.encode()])], "json")
+    assert isinstance(work, Work)
+    (answer,) = work.answers
     found: dict[str, Any] = json.loads(answer)
     return found
 

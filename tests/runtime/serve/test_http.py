@@ -64,7 +64,9 @@ def test_health_and_metrics(running):
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) > 10
     assert running.status("/healthz") == running.status("/readyz") == 200
-    assert json.loads(running.ask("GET", "/models")[1])["room"]["channels"] == ["temp", "load"]
+    room = json.loads(running.ask("GET", "/models")[1])["room"]
+    assert room["channels"] == ["temp", "load"]
+    assert room["scales"] == [[20.0, 5.0, 0.0], [0.5, 0.25, 0.0]]
     assert b"<canvas" not in running.ask("GET", "/")[1]  # it is made when a stream appears
     assert running.ask("HEAD", "/")[1] == b""
 

@@ -86,5 +86,7 @@ def test_it_shows_streams_and_is_not_too_wide(width, served_file, xs, tmp_path):
     assert "<h2>hall</h2>" in dom
     assert "<h2>cellar</h2>" in dom
     assert "µs a step" in dom
+    assert len(re.findall(r"</i>temp <b>[\d.]+</b>", dom)) == 2
+    assert len(re.findall(r"</i>class3 <b>0?\.?[\d.]+(e-\d)?</b>", dom)) == 2
     assert "0 missed" in dom
     assert re.search(r'data-overflow="0"', dom)

@@ -9,6 +9,7 @@ import pytest
 
 import edge_lstm_runtime as rt
 from edge_lstm_runtime import BackendError, stored
+from edge_lstm_runtime.serve import together
 from edge_lstm_runtime.serve.drift import Drift
 from edge_lstm_runtime.serve.stream import Stream
 from helpers.bundles import make_bundle
@@ -17,6 +18,11 @@ from helpers.specs import make_spec
 
 def encoded(*values):
     return [json.dumps(value).encode() for value in values]
+
+
+def answered(stream, messages, form):
+    (work,) = together.answer([(stream, messages)], form)
+    return work
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def test_every_form_gives_the_same_answers_in_the_same_state(stream, model, xs):
         {"id": "m", "samples": [*xs[6:9].tolist(), [None, 1], *xs[9:11].tolist()]},
         [{a: xs[11, 0], b: xs[11, 1], "ts": 5}, {"a": 0}],
     )
-    work = stream.answer(messages, "json")
+    work = answered(stream, messages, "json")
     told = [json.loads(answer) for answer in work.answers]
     expected = by_hand(model, xs[:12])
     assert_same(told[0], expected[0])
@@ -79,7 +85,7 @@ def test_every_form_gives_the_same_answers_in_the_same_state(stream, model, xs):
 def test_float32_answers_are_the_outputs_and_nan_for_a_refused_sample(stream, model, xs):
     rows = xs[:5].astype("<f4")
     rows[2] = np.nan
-    work = stream.answer([rows[:3].tobytes(), rows[3:].tobytes()], "float32")
+    work = answered(stream, [rows[:3].tobytes(), rows[3:].tobytes()], "float32")
     found = np.frombuffer(b"".join(work.answers), "<f4").reshape(5, 4)
     with model.session("numpy") as s:
         expected = s.run(rows[[0, 1, 3, 4]].astype(float))
@@ -89,17 +95,17 @@ def test_float32_answers_are_the_outputs_and_nan_for_a_refused_sample(stream, mo
 
 def test_out_of_range_is_flagged_in_both_ways(stream):
     """temp was 10 to 30 in training: beyond -10 and 50 it is far outside."""
-    plain = stream.answer(encoded([[20, 0.5], [51, 0.5], [51, -7]]), "json")
+    plain = answered(stream, encoded([[20, 0.5], [51, 0.5], [51, -7]]), "json")
     answers = json.loads(plain.answers[0])["answers"]
     assert ["out_of_range" in a for a in answers] == [False, True, True]
     assert answers[2]["out_of_range"] == ["temp", "load"]
-    one = stream.answer(encoded({"temp": -10.5, "load": 0}), "json")
+    one = answered(stream, encoded({"temp": -10.5, "load": 0}), "json")
     assert json.loads(one.answers[0])["out_of_range"] == ["temp"]
 
 
 def test_a_reset_and_the_state_of_a_restart(stream, model, xs, tmp_path):
-    stream.answer(encoded(xs[:50].tolist(), {"reset": True, "id": 3}), "json")
-    stream.answer(encoded(xs[50:100].tolist()), "json")
+    answered(stream, encoded(xs[:50].tolist(), {"reset": True, "id": 3}), "json")
+    answered(stream, encoded(xs[50:100].tolist()), "json")
     fingerprint = model.bundle.fingerprint
     stored.save(tmp_path / "a.state", fingerprint, {"s": stream.state, "ü/+": stream.state})
     states = stored.restore(tmp_path / "a.state", fingerprint)
@@ -108,7 +114,7 @@ def test_a_reset_and_the_state_of_a_restart(stream, model, xs, tmp_path):
         again = Stream("s", session)
         again.state = states["s"]
         assert again.samples == 100
-        told = json.loads(again.answer(encoded(xs[100].tolist()), "json").answers[0])
+        told = json.loads(answered(again, encoded(xs[100].tolist()), "json").answers[0])
     assert_same(told, by_hand(model, xs[50:101])[-1])
 
 
@@ -147,6 +153,13 @@ def test_a_session_that_fills_gaps(tmp_path):
     make_bundle(tmp_path / "f.edge", make_spec(channels=2, missing="ffill"))
     model = rt.load(tmp_path / "f.edge")
     with model.session("native") as session:
-        work = Stream("s", session).answer(encoded([[1, 2], [None, 3]]), "json")
+        work = answered(Stream("s", session), encoded([[1, 2], [None, 3]]), "json")
     told = json.loads(work.answers[0])["answers"][1]
     assert_same(told, by_hand(model, [[1, 2], [1, 3]])[1])
+
+
+def test_a_signaling_nan_is_refused_like_any_other(stream):
+    """The bits 7f800001: NumPy warns when it converts them, and a warning is an error here."""
+    work = answered(stream, [bytes.fromhex("0100807f") + np.float32(0.5).tobytes()], "float32")
+    assert work.refused == ["sample"]
+    assert np.isnan(np.frombuffer(work.answers[0], "<f4")).all()

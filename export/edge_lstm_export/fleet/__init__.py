@@ -1,0 +1,1 @@
+"""Bundles to many boards over ssh, and what the boards say of them."""
