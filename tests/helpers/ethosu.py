@@ -37,7 +37,8 @@ def board_bundle(path: Path, **members: bytes | None) -> rt.Bundle:
         if content is not None:
             found[f"{TARGET}-a16w8.{kind}"] = content
     beside = [name for name in found if name != MEMBER]
-    entry = {**artifact_entry(TARGET, limit=0.01), "kind": "tosa", "beside": beside}
+    own = {"kind": "tosa", "scheme": "a16w8", "beside": beside}
+    entry = {**artifact_entry(TARGET, limit=0.01), **own}
     return rt.write_bundle(
         path,
         spec,

@@ -48,7 +48,8 @@ def test_auto_with_no_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -
         register(monkeypatch, name, perturbed)
     with pytest.raises(
         BackendError,
-        match=r"no backend gives right answers here: ethosu: not here: .*rknn: not here: .*numpy: WRONG.*onnx: WRONG",
+        match=r"no backend gives right answers here: ethosu: not here: .*rknn: not here: "
+        r".*numpy: WRONG.*onnx: WRONG",
     ):
         choose_backend(full)
 

@@ -35,7 +35,7 @@ SELF_CHECK = 32  # golden samples
 FACTS = Facts(
     "the artifact's",
     runs_on="device",
-    needs=f"an NXP i.MX 93 with {DEVICE}, libethosu_delegate.so and LiteRT; "
+    needs=f"an NXP i.MX 93 with {DEVICE}, libethosu_delegate.so and LiteRT: its image's own, or "
     "run there: pip install ai-edge-litert",
     artifact=KIND,
     libraries=("ai_edge_litert", "tflite_runtime", DELEGATE),
@@ -171,7 +171,7 @@ def _litert() -> tuple[Any, Any]:
             from tflite_runtime import interpreter as litert
     except ImportError as e:
         raise BackendUnavailableError(
-            "backend 'ethosu' needs LiteRT on a board with an Ethos-U, such as an NXP i.MX 93; "
+            "backend 'ethosu' needs LiteRT on an NXP i.MX 93; take that of the board's image, or "
             "run there: pip install ai-edge-litert"
         ) from e
     return litert.Interpreter, litert.load_delegate
