@@ -7,6 +7,7 @@ as integers, so one interpreter serves any number of streams.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,16 @@ _SOC_FILE = Path("/proc/device-tree/compatible")
 _TARGETS = {"fsl,imx93": "ethos-u65-256"}
 
 
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A tensor in LiteRT. Its shape there has more dimensions of 1 than its own, the program's."""
+
+    index: int
+    dtype: str
+    shape: tuple[int, ...]
+    own: tuple[int, ...]
+
+
 class Npu:
     """The .tflite on the NPU. program: what it was compiled from. title: its member.
 
@@ -79,7 +90,7 @@ class Npu:
         try:
             self._inputs = _places(inputs, program, "inputs")
             self._outputs = _places(outputs, program, "outputs")
-        except ValueError as e:
+        except (KeyError, TypeError, ValueError) as e:
             raise BundleError(f"{title} is not of the bundle's integer program: {e}") from e
 
     def run(self, arrays: list[Array]) -> list[Array]:
@@ -88,11 +99,10 @@ class Npu:
         streams = []
         try:
             for row in zip(*arrays, strict=True):
-                for place, array in zip(self._inputs, row, strict=True):
-                    values = array.astype(place["dtype"]).reshape(place["shape"])
-                    call.set_tensor(place["index"], values)
+                for p, array in zip(self._inputs, row, strict=True):
+                    call.set_tensor(p.index, array.astype(p.dtype).reshape(p.shape))
                 call.invoke()
-                streams.append([call.get_tensor(place["index"]) for place in self._outputs])
+                streams.append([call.get_tensor(p.index).reshape(p.own) for p in self._outputs])
         except (ValueError, RuntimeError) as e:
             raise BackendError(f"the NPU failed in this step: {_words(e)}") from e
         return [np.stack(parts).astype(np.int64) for parts in zip(*streams, strict=True)]
@@ -132,7 +142,7 @@ class EthosUBackend(TosaBackend):
             expected = self._expected(inputs)
             states = expected[1:]
             for name, ours, right in zip(names, found, expected, strict=True):
-                off = int(np.abs(ours.reshape(right.shape) - right).max())
+                off = int(np.abs(ours - right).max())
                 if off > most:
                     raise BackendError(
                         f"the NPU gives wrong answers here: {name} of golden sample {n} is off by "
@@ -149,17 +159,18 @@ def _closed(_: list[Array]) -> list[Array]:
     raise BackendError(CLOSED)
 
 
-def _places(
-    details: list[dict[str, Any]], program: Mapping[str, Any], side: str
-) -> list[dict[str, Any]]:
+def _places(details: list[dict[str, Any]], program: Mapping[str, Any], side: str) -> list[_Place]:
     """LiteRT's tensors in the program's order. Vela keeps their names, and no order."""
-    known = {place["name"]: place for place in details}
+    known = {d["name"]: d for d in details}
     tensors = {name: program["tensors"][name] for name in program[side]}
-    found = {n: (np.dtype(p["dtype"]).name, int(np.prod(p["shape"]))) for n, p in known.items()}
+    found = {n: (np.dtype(d["dtype"]).name, int(np.prod(d["shape"]))) for n, d in known.items()}
     expected = {n: (t["dtype"], int(np.prod(t["shape"]))) for n, t in tensors.items()}
     if found != expected:
         raise ValueError(f"its {side} are {found}; expected {expected}")
-    return [known[name] for name in tensors]
+    return [
+        _Place(known[n]["index"], found[n][0], tuple(known[n]["shape"]), tuple(t["shape"]))
+        for n, t in tensors.items()
+    ]
 
 
 def _litert() -> tuple[Any, Any]:

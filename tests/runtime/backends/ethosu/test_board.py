@@ -79,7 +79,7 @@ def test_streams_states_and_resets(bundle: rt.Bundle, rows: Any) -> None:
     right = open_backend("tosa", bundle, streams=3)
     assert np.array_equal(together.run(feeds), right.run(feeds))
     for each in (together, right):
-        each.reset_streams([1])
+        each.reset_streams([2, 0])
     assert np.array_equal(together.run(feeds), right.run(feeds))
     kept = together.state
     expected = together.run(feeds[:5])
@@ -264,6 +264,20 @@ def test_a_file_of_another_program_is_refused(
         rt.BundleError, match=rf"^{BESIDE} is not of the bundle's integer .*{words}"
     ):
         open_backend("ethosu", other)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tensors", []), ("tensors", {}), ("inputs", 3), ("inputs", [[]]), ("outputs", None)],
+)
+@pytest.mark.usefixtures("npu")
+def test_a_malformed_program_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    program, constants = unpack(recorded("tosa"), MEMBER)
+    program[key] = value
+    other = board_bundle(tmp_path / "other.edge", tosa=pack(program, constants))
+    with pytest.raises(rt.BundleError) as raised:
+        open_backend("ethosu", other)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3" * 20, recorded("tflite")[:5000]])
