@@ -31,7 +31,7 @@ FORBIDDEN = {
     "edge_lstm_export": set[str](),
 }
 # What the runtime may use if it is installed, and only inside the function that needs it.
-OPTIONAL = {"onnxruntime", "rknnlite", "paho"}
+OPTIONAL = {"onnxruntime", "rknnlite", "ai_edge_litert", "tflite_runtime", "paho"}
 
 # What may be imported inside a function, and why.
 LATE = {
@@ -48,7 +48,8 @@ LATE = {
     "aeon": "heavy: only its data sets need it",
     "keras": "heavy, and optional: a net of Keras alone needs it",
     "h5py": "optional: comes with Keras",
-    "ai_edge_litert": "optional: a net of TFLite alone needs it",
+    "ai_edge_litert": "optional: a net of TFLite, and an NPU of Arm, alone need it",
+    "tflite_runtime": "the same, by its older name",
     "flatbuffers": "optional: comes with LiteRT",
     "mlflow": "optional, and heavy: a training that is tracked there alone needs it",
     "pytorch_lightning": "optional, and heavy: the same",
@@ -66,7 +67,7 @@ LATE = {
     "hashlib": "slow to load, OpenSSL: small files do without",
     "logging": "slow to load: a board without a warning does without",
     "zipfile": "slow to load: a board that writes no bundle does without",
-    "ctypes": "slow to load: only answers of a library that prints need it",
+    "ctypes": "slow to load: a library that prints, or a delegate of LiteRT, alone needs it",
     "pty": "not on every system",
     "termios": "not on every system",
 }
@@ -109,6 +110,7 @@ NAMES_A_LAYER = {
 # Files outside of the rooms `npu` that have the name of a vendor or target in a text, and why.
 NAMES_A_VENDOR = {
     "edge_lstm_runtime.backends.rknn.board": "the kind of artifact that it runs, and its name",
+    "edge_lstm_runtime.backends.ethosu.board": "the target that a board's chip is",
     "edge_lstm_export.cli.demo": "the target of the demo",
 }
 # Layer types whose names have other meanings: an answer's scale, a vector for each character.

@@ -17,8 +17,10 @@ from edge_lstm_runtime.inputs.channels import Channels
 from edge_lstm_runtime.inputs.transforms import Calendar
 from edge_lstm_runtime.model.npz import write_npz
 from edge_lstm_runtime.verify.golden import golden_features, run_sequences
+from helpers import ethosu
 from helpers.bundles import make_bundle, make_npu_bundle, network_outputs
 from helpers.commands import here
+from helpers.ethosu import board_bundle
 from helpers.specs import language_spec, make_spec
 from helpers.weights import random_weights
 
@@ -184,11 +186,19 @@ def test_a_converted_model_needs_the_converter_or_real_samples(
     )
     assert "not measured here, because the vendor's converter is not here" in said[-1]
     assert found.manifest["artifacts"] == rt.read_bundle(tmp_path / "a.edge").manifest["artifacts"]
-    assert found.left_out == {"rknn-sim": "its calibration set does not travel"}
-    with pytest.raises(rt.BackendUnavailableError, match="calibration set does not travel"):
+    assert found.left_out == {"rknn-sim": "what it reads besides the model does not travel"}
+    with pytest.raises(rt.BackendUnavailableError, match="besides the model does not travel"):
         rt.check_backend(found, "rknn-sim")
     slim_bundle(tmp_path / "a.edge", tmp_path / "c.edge", ["native"])
     assert "rk3588-fp16.rknn" not in rt.read_bundle(tmp_path / "c.edge").members
+
+
+def test_an_integer_program_stays_with_the_file_for_its_npu(tmp_path: Path) -> None:
+    board_bundle(tmp_path / "a.edge")
+    found = slim_bundle(tmp_path / "a.edge", tmp_path / "b.edge", [ethosu.TARGET])
+    assert {ethosu.MEMBER, ethosu.BESIDE} < found.members.keys()
+    assert "tosa" not in found.left_out  # it runs on NumPy, and judges the NPU on a board
+    assert rt.check_backend(found, "tosa").passed
 
 
 def test_characters_and_whole_sequences_and_gaps(tmp_path: Path) -> None:

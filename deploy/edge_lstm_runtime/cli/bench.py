@@ -7,8 +7,8 @@ import dataclasses
 import sys
 
 from ..errors import BackendError, BackendUnavailableError, ConfigError
-from ..verify.auto import choose_backend
-from ..verify.bench import LEGEND, head, measure, row
+from ..verify.auto import candidate_names, choose_backend
+from ..verify.bench import LEGEND, EndedError, head, measure, row
 from ..verify.stated import stated
 from ._shared import add_bundle, json_line, load_asked, members, own_stdout
 
@@ -59,6 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     member = arguments.artifact
     everything = wanted == "all"
     measured = failed = 0
+    ended = set()  # this process would end with them
     about = stated(bundle, arguments.bundle) if arguments.json else {}
     with own_stdout() as out:
         if wanted == "auto":
@@ -84,6 +85,8 @@ def main(arguments: argparse.Namespace) -> int:
                     raise
                 unavailable = isinstance(e, BackendUnavailableError)
                 failed += not unavailable
+                if isinstance(e, EndedError):
+                    ended.add(name)
                 print(
                     f"{label:<34} {'not here' if unavailable else 'failed'}: {e}", file=sys.stderr
                 )
@@ -97,9 +100,10 @@ def main(arguments: argparse.Namespace) -> int:
         if measured and not arguments.json:
             out.write(LEGEND)
         if everything:
+            names = [name for name in candidate_names() if name not in ended] if ended else None
             for streams in (None,) if bundle.spec.whole else (None, arguments.streams):
                 choice = choose_backend(
-                    bundle, artifact=arguments.artifact, streams=streams, recall=False
+                    bundle, names, artifact=arguments.artifact, streams=streams, recall=False
                 )
                 choice.backend.close()
                 taken = " ".join(filter(None, (choice.name, choice.artifact)))

@@ -30,6 +30,10 @@ SECONDS = 0.3  # for each of the two rates, or longer for at least one round
 _ERRORS = (BackendUnavailableError, BackendError, EdgeLstmError)  # a subclass before its base
 
 
+class EndedError(BackendError):
+    """A backend ended its process without an answer."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Figures:
     """The figures of one backend, with the golden samples, called from Python.
@@ -92,7 +96,7 @@ def measure(
     answer: dict[str, Any] | None = apart.answered(done.stdout.decode(errors="replace"))
     if answer is None:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise BackendError(
+        raise EndedError(
             f"backend {name!r} ended its process with code {done.returncode}"
             f"{': ' + said[0] if said else ''}"
         )

@@ -48,7 +48,8 @@ def test_auto_with_no_right_one(full: Bundle, monkeypatch: pytest.MonkeyPatch) -
         register(monkeypatch, name, perturbed)
     with pytest.raises(
         BackendError,
-        match=r"no backend gives right answers here: rknn: not here: .*numpy: WRONG.*onnx: WRONG",
+        match=r"no backend gives right answers here: ethosu: not here: .*rknn: not here: "
+        r".*numpy: WRONG.*onnx: WRONG",
     ):
         choose_backend(full)
 
@@ -62,7 +63,7 @@ def test_auto_without_model_onnx(plain: Bundle) -> None:
 def test_auto_says_what_became_of_every_candidate(plain: Bundle) -> None:
     reasons = choose_backend(plain).reasons
     names = [r.backend for r in reasons]
-    assert names == ["rknn", "native", "native-fp16", "native-int8", "numpy", "onnx"]
+    assert names == ["ethosu", "rknn", "native", "native-fp16", "native-int8", "numpy", "onnx"]
 
 
 @pytest.mark.parametrize("when", ["open", "step", "reset"])

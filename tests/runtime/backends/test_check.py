@@ -200,7 +200,7 @@ def test_an_artifact_is_not_for_backends_that_run_none(full: Bundle) -> None:
     refused = (
         r"artifact 'rk3588-fp16\.rknn' does not apply to backend 'numpy', which runs no converted "
         r"model; "
-        r"leave it out, or choose one of rknn, rknn-sim, tosa(, tosa-sim)?$"
+        r"leave it out, or choose one of ethosu, rknn, rknn-sim, tosa(, tosa-sim)?$"
     )
     for refuse in (
         lambda: check_backend(full, "numpy", "rk3588-fp16.rknn"),

@@ -80,7 +80,8 @@ def test_it_is_found_and_told(file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert {"half", "model"} <= set(names())
     assert facts_of("half").number_format == "float16"
     with pytest.raises(
-        BackendError, match=r"unknown backend 'tpu'; known here: auto, half, model, native, "
+        BackendError,
+        match=r"unknown backend 'tpu'; known here: auto, ethosu, half, model, native, ",
     ):
         open_backend("tpu", load(file).bundle)
     assert main(["info", str(file)]) == 0
@@ -187,7 +188,7 @@ def test_an_artifact_is_refused_in_one_line(file: Path, capsys: pytest.CaptureFi
         assert last.removesuffix(", tosa-sim") == (  # the desktop's own
             "edge-lstm: error: artifact 'a.rknn' does not apply to backend 'numpy', which runs no "
             "converted model; "
-            "leave it out, or choose one of rknn, rknn-sim, tosa"
+            "leave it out, or choose one of ethosu, rknn, rknn-sim, tosa"
         )
 
 

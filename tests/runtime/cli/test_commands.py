@@ -127,7 +127,8 @@ def test_a_full_disk_at_the_output_is_one_line(
     )
     assert done.returncode == 2
     assert all(
-        line.startswith(("edge-lstm: measuring", "native", "onnx", "rknn")) for line in before
+        line.startswith(("edge-lstm: measuring", "ethosu", "native", "onnx", "rknn"))
+        for line in before
     )
 
 

@@ -53,6 +53,7 @@ def test_a_remembered_one_is_opened_alone(bundle: Bundle, backends: Backends, ca
     # What became of the others is still said.
     assert [reason.backend for reason in second.reasons] == [
         "onnx",
+        "ethosu",
         "rknn",
         "native",
         "native-fp16",

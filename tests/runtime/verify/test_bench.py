@@ -260,6 +260,17 @@ def test_a_process_that_dies(
         measure(classify_file, "strange", None, 5, 2)
 
 
+@pytest.mark.slow
+def test_auto_is_not_asked_for_what_ended_its_process(
+    classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug_in(tmp_path, monkeypatch, "os.abort()")
+    done = edge_lstm("bench", classify_file, "--steps", "5", "--streams", "2", folders=[tmp_path])
+    assert "failed: backend 'strange' ended its process with code -6" in done.stderr
+    assert done.returncode == 1
+    assert "edge-lstm: auto takes " in done.stderr.splitlines()[-1]
+
+
 def test_what_concerns_all_backends_ends_the_command(
     classify_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

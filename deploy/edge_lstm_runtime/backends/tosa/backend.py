@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,10 +68,10 @@ class TosaBackend(Backend):
         streams: int | None = None,
         title: str = "the program",
     ):
-        self._program = Program(program, constants, title)
+        run = Program(program, constants, title)
+        self._run: Callable[[list[Array]], list[Array]] = run.run
         names = list(spec.network.state)
         sizes = dict(spec.network.state)
-        run = self._program
         try:
             if not len(run.inputs) == len(run.outputs) == 1 + len(names):
                 raise ValueError(f"{len(run.inputs)} inputs and {len(run.outputs)} outputs")
@@ -115,7 +115,7 @@ class TosaBackend(Backend):
 
     def step(self, features: NDArray[Any]) -> NDArray[Any]:
         x = self._x.integers(features if self._streams else features[None])
-        y, *states = self._program.run([x, *self._state.values()])
+        y, *states = self._run([x, *self._state.values()])
         self._state = dict(zip(self._state, states, strict=True))
         outputs = self._y.values(y)
         return outputs if self._streams else outputs[0]

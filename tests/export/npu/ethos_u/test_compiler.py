@@ -11,9 +11,12 @@ from edge_lstm_export.npu.ethos_u.environment import ENVIRONMENT
 from edge_lstm_export.npu.ethos_u.sim import open_backend
 from edge_lstm_export.npu.ethos_u.targets import targets
 from edge_lstm_runtime import Reference, compare, load
+from edge_lstm_runtime.backends.ethosu.board import EthosUBackend, Npu
 from edge_lstm_runtime.backends.tosa import open_backend as open_integers
+from edge_lstm_runtime.backends.tosa.program import unpack
 from edge_lstm_runtime.cli import main
 from helpers.calibration import calibration_for
+from helpers.ethosu import delegate, on_the_board
 from helpers.specs import feature_rows, mixed_spec, one_layer_spec
 from helpers.weights import random_weights
 
@@ -27,6 +30,18 @@ STEPS = 1000
 MEMBER = "ethos-u55-128-a16w8.tosa"
 
 
+@pytest.fixture
+def on_linux(tmp_path, monkeypatch):
+    """Real LiteRT and a delegate of ours, with the program in the NPU's place."""
+
+    def opened(spec, model: bytes, file: bytes):
+        on_the_board(monkeypatch, delegate(tmp_path), model, tmp_path)
+        program, constants = unpack(model, "the program")
+        return EthosUBackend(spec, program, constants, Npu(file, program, "the file"))
+
+    return opened
+
+
 @pytest.mark.parametrize(
     ("spec", "target", "scheme", "form", "limit"),
     [
@@ -35,7 +50,9 @@ MEMBER = "ethos-u55-128-a16w8.tosa"
     ],
     ids=["gru", "graph"],
 )
-def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, scheme, form, limit):
+def test_all_runs_on_the_npu_and_our_integers_are_the_models(
+    spec, target, scheme, form, limit, on_linux
+):
     weights = random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
@@ -62,6 +79,9 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, schem
         # Of TFLite's: all is one operator of the delegate.
         assert files["tflite"][4:8] == b"TFL3"
         assert files["tflite"].count(b"ethos-u") == 1
+        board = on_linux(spec, made.model, files["tflite"])
+        board.check(rows[:10])
+        assert np.array_equal(board.run(rows[:100]), expected[:100])
 
 
 def test_the_commands_of_the_page(exported, capsys):
