@@ -165,6 +165,8 @@ def test_targets_are_shown(capsys):
     assert re.search(
         r"^rk3576 +2 +fp16, w8a8, w4a16 +yes, observed +yes +ArmSoM Sige5", shown, re.MULTILINE
     )
+    for title in ("Arm Ethos-U:", "Rockchip:"):
+        assert shown.splitlines().count(title) == 1
     for name in targets():
         assert main(["targets", name]) == 0
         shown = capsys.readouterr().out

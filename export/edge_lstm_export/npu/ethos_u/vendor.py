@@ -45,7 +45,7 @@ class EthosU(Vendor):
     simulator = "tosa"
     source = "TOSA's reference model in integers, not a board"
     columns = (("target", 16), ("schemes", 13), ("estimated for", 44), ("boards", 0))
-    legend = "estimated for: the system configuration and the memory mode of Vela."
+    legend = "estimated for: the system configuration and the memory mode of Vela. ?: unknown."
     cycles = "cycles (Vela's estimate)"
     environment = ENVIRONMENT
 
