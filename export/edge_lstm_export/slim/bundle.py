@@ -142,8 +142,8 @@ def _facts(
     facts["artifacts"] = {name: entry for name, entry in entries.items() if name in kept}
     kinds = {entry["kind"] for entry in facts["artifacts"].values()}
     for name, known in known_facts().items():
-        if known and known.runs_on == "simulator" and known.artifact in kinds:
-            left_out[name] = "its calibration set does not travel"
+        if known and known.desktop and known.artifact in kinds:
+            left_out[name] = f"{known.desktop} does not travel"
     origin = {"slim_of": bundle.digest, "golden": golden}
     facts |= {"left_out": left_out, "provenance": {**facts.get("provenance", {}), **origin}}
     return facts

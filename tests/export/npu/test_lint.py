@@ -262,13 +262,23 @@ def test_verb_lists_its_rules(capsys):
     assert max(map(len, shown.splitlines())) <= 120
 
 
+def test_verb_takes_the_schemes_of_an_export(tmp_path, capsys):
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(conv().SerializeToString())
+    main(["lint", str(path), "--target", "rk3588"])
+    shown = capsys.readouterr().out.splitlines()
+    assert {line.split(":")[0] for line in shown} == {f"fp16, {path}", f"w8a8, {path}"}
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
         (b"not a graph", ["--target", "rk3588", "--scheme", "fp16"], "is not a valid ONNX graph"),
         (b"", ["--target", "rk3588", "--scheme", "fp16"], "is not a valid ONNX graph"),
         (None, ["--target", "rk3588", "--scheme", "fp16"], "No such file"),
-        (b"", ["--target", "rk3588"], "lint needs --scheme"),
+        (b"", [], "lint needs --target"),
+        (b"", ["--target", "rk3589"], "target 'rk3589' is unknown; did you mean 'rk3588'?"),
+        (b"", ["--target", "ethos-u55-128"], "takes no ONNX graph; lint a bundle, NAME.edge"),
         (b"", ["--scheme", "fp16"], "lint needs --target"),
     ],
 )

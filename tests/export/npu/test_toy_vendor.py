@@ -203,6 +203,9 @@ def test_a_form_that_lint_refuses_is_not_converted(trained: Run, tmp_path: Path)
 def test_a_converter_without_an_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["converter", "--vendor", "toy"]) == 2
     told = capsys.readouterr().err
-    assert told == "edge-lstm: error: the converter of 'toy' has no environment; those of: ethos-u, rknn\n"
+    assert (
+        told
+        == "edge-lstm: error: the converter of 'toy' has no environment; those of: ethos-u, rknn\n"
+    )
     assert main(["converter", "--vendor", "toi"]) == 2
     assert "unknown NPU vendor 'toi'; did you mean 'toy'?" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from edge_lstm_runtime.backends.tosa.backend import KIND
 from ..converted import Converted, Job, Packed
 from ..finding import Finding, Rule
 from ..target import Table, Target
+from ..targets import find
 from ..vendor import Vendor
 from . import targets
 from .conversion import FORMS
@@ -62,6 +63,7 @@ class EthosU(Vendor):
     def lint_bundle(
         self, bundle: Bundle, target: str, scheme: str
     ) -> Mapping[str, Sequence[Finding]]:
+        find(target, scheme)
         return {"the network": findings(bundle.spec)}
 
     def jobs(self, work: Work, target: str, scheme: str) -> Sequence[Job]:

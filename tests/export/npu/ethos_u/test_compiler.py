@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_lstm_export.npu.ethos_u import compiled
 from edge_lstm_export.npu.ethos_u.compiled import Compiled, ReferenceModel
 from edge_lstm_export.npu.ethos_u.conversion import Conversion
 from edge_lstm_export.npu.ethos_u.environment import ENVIRONMENT
 from edge_lstm_export.npu.ethos_u.sim import open_backend
 from edge_lstm_export.npu.ethos_u.targets import targets
+from edge_lstm_export.npu.worker.child import Tool
 from edge_lstm_runtime import Reference, compare, load
 from edge_lstm_runtime.backends.tosa import open_backend as open_integers
 from edge_lstm_runtime.cli import main
 from helpers.calibration import calibration_for
+from helpers.faults import fails
+from helpers.paths import ROOT
 from helpers.specs import feature_rows, mixed_spec, one_layer_spec
 from helpers.weights import random_weights
 
@@ -24,6 +28,8 @@ pytestmark = [
     ),
 ]
 STEPS = 1000
+WRONG_GRAPHS = ROOT / "tests/helpers/wrong_graphs.py"
+RELU = one_layer_spec("rnn", activation="relu")
 MEMBER = "ethos-u55-128-a16w8.tosa"
 
 
@@ -32,8 +38,9 @@ MEMBER = "ethos-u55-128-a16w8.tosa"
     [
         (one_layer_spec("gru"), "ethos-u65-256", "a8w8", "mixed", 3e-2),
         (mixed_spec(), "ethos-u85-256", "a16w8", "fine", 1e-3),
+        (RELU, "ethos-u55-128", "a8w8", "plain", 5e-2),
     ],
-    ids=["gru", "graph"],
+    ids=["gru", "graph", "relu"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, scheme, form, limit):
     weights = random_weights(spec)
@@ -62,6 +69,27 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, schem
         # Of TFLite's: all is one operator of the delegate.
         assert files["tflite"][4:8] == b"TFL3"
         assert files["tflite"].count(b"ethos-u") == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (one_layer_spec("lstm"), "made a graph that does not read states_0"),
+        (RELU, r"made another graph than it was given: NRMSE of y \d.* expected 0.1 or less"),
+    ],
+    ids=["one tensor as h0 and c0", "another grid behind relu"],
+)
+def test_a_graph_that_executorch_makes_wrong_and_says_nothing(spec, message, monkeypatch):
+    """As it did before: the faults are put back into the worker."""
+    monkeypatch.setattr(compiled, "TOOL", Tool(ENVIRONMENT, WRONG_GRAPHS))
+    weights = random_weights(spec)
+    samples = calibration_for(spec, weights, 400)
+    fails(
+        lambda: Compiled(
+            Conversion(spec, weights, samples, targets()["ethos-u55-128"], "a8w8", "plain")
+        ),
+        rf"ethos-u55-128 a8w8 plain\) failed in build: RuntimeError: ExecuTorch {message}",
+    )
 
 
 def test_the_commands_of_the_page(regress_run, tmp_path, capsys):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from edge_lstm_runtime.layers import FEATURES, Layer
@@ -109,19 +108,18 @@ def _bounded(layer: Layer) -> bool:
     return layer.bounded and layer.multiplies_state
 
 
-def streamed(step: Step, rows: Any, states: Sequence[Any]) -> Any:
-    """(steps, O) float32 of PyTorch on the step's integers. rows: (steps, F). states: (size,)
-    before the first, in the network's order."""
-    edges = step.edges
-    names = [name for name in edges if name not in (FEATURES, "y")]
-    carried = [
-        edges[name].quantize(torch.tensor(state[None], dtype=torch.float32))
-        for name, state in zip(names, states, strict=True)
+def answers(step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
+    """PyTorch on the step's integers: y and the states by name, (N, size) float32.
+
+    given: x and the states before, by name, (N, size) float32.
+    """
+    before = [
+        step.edges[name].quantize(torch.tensor(given[name], dtype=torch.float32)) for name in given
     ]
-    found = []
     with torch.no_grad():
-        for row in rows:
-            x = edges[FEATURES].quantize(torch.tensor(row[None], dtype=torch.float32))
-            y, *carried = step(x, *carried)
-            found.append(edges["y"].dequantize(y).numpy()[0])
-    return np.stack(found)
+        after = step(*before)
+    names = ["y", *list(given)[1:]]
+    return {
+        name: step.edges[name].dequantize(values).numpy()
+        for name, values in zip(names, after, strict=True)
+    }
