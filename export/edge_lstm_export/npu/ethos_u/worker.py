@@ -55,7 +55,11 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
     made.mkdir()
     lowered = _part("lower").lowered(step, sizes, job["target"], made)
     program, constants = _part("program").program(lowered.tosa)
-    edges = {n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()}
+    edges: dict[str, Any] = {
+        n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()
+    }
+    for name, columns in step.columns.items():
+        edges[name]["columns"] = list(columns)
     program["edges"] = edges
     order = (program["inputs"], program["outputs"])
     program["inputs"] = [order[0][k] for k in lowered.inputs]
@@ -109,6 +113,10 @@ def _rows(folder: Path, pattern: str) -> list[dict[str, str]]:
         raise RuntimeError(f"Vela wrote {len(files)} files {pattern}, expected one")
     with files[0].open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def _scale(edge: dict[str, Any]) -> Any:
+    return edge["scale"] * np.asarray(edge.get("columns", 1.0))
 
 
 class Simulator:
@@ -166,12 +174,12 @@ class Simulator:
         tensor = self._tensors[self._inputs[name]]
         dtype = np.dtype(tensor["dtype"])
         limits = np.iinfo(dtype)
-        nearest = np.rint(np.asarray(values, np.float64) / edge["scale"]) + edge["zero_point"]
+        nearest = np.rint(np.asarray(values, np.float64) / _scale(edge)) + edge["zero_point"]
         return np.clip(nearest, limits.min, limits.max).astype(dtype).reshape(tensor["shape"])
 
     def _real(self, name: str, whole: Any) -> Any:
         edge = self._edges[name]
-        exact = (whole.astype(np.int64).ravel() - edge["zero_point"]) * edge["scale"]
+        exact = (whole.astype(np.int64).ravel() - edge["zero_point"]) * _scale(edge)
         return exact.astype(np.float32)
 
 
