@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.tosa.backend import KIND
 
-from ..converted import Converted, Job, Packed
+from ..converted import Converted, Job, Packed, Traced
 from ..finding import Finding, Rule
 from ..target import Table, Target
 from ..targets import find
@@ -44,7 +44,7 @@ class EthosU(Vendor):
     models = "Ethos-U"
     kind = KIND
     simulator = "tosa"
-    source = "TOSA's reference model in integers, not a board"
+    source = "TOSA's integers on NumPy, not a board"
     columns = (("target", 16), ("schemes", 13), ("estimated for", 44), ("boards", 0))
     legend = "estimated for: the system configuration and the memory mode of Vela. ?: unknown."
     cycles = "cycles (Vela's estimate)"
@@ -84,6 +84,11 @@ class EthosU(Vendor):
         from .convert import convert
 
         return convert(work, job, log_file)
+
+    def traced(self, work: Work, artifact: Artifact, rows: Any) -> Sequence[Traced]:
+        from .trace import traced
+
+        return traced(work, artifact, rows)
 
     def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         from .pack import pack

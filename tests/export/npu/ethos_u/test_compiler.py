@@ -19,7 +19,7 @@ from helpers.calibration import calibration_for
 from helpers.faults import fails
 from helpers.paths import ROOT
 from helpers.specs import feature_rows, mixed_spec, one_layer_spec
-from helpers.weights import random_weights
+from helpers.weights import counting_weights, random_weights
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,6 +29,7 @@ pytestmark = [
 ]
 STEPS = 1000
 WRONG_GRAPHS = ROOT / "tests/helpers/wrong_graphs.py"
+COUNTS = one_layer_spec("lstm")
 RELU = one_layer_spec("rnn", activation="relu")
 MEMBER = "ethos-u55-128-a16w8.tosa"
 
@@ -39,11 +40,12 @@ MEMBER = "ethos-u55-128-a16w8.tosa"
         (one_layer_spec("gru"), "ethos-u65-256", "a8w8", "mixed", 3e-2),
         (mixed_spec(), "ethos-u85-256", "a16w8", "fine", 1e-3),
         (RELU, "ethos-u55-128", "a8w8", "plain", 5e-2),
+        (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
     ],
-    ids=["gru", "graph", "relu"],
+    ids=["gru", "graph", "relu", "counts"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(spec, target, scheme, form, limit):
-    weights = random_weights(spec)
+    weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
     conversion = Conversion(spec, weights, samples, targets()[target], scheme, form)
@@ -102,6 +104,9 @@ def test_the_commands_of_the_page(regress_run, tmp_path, capsys):
     assert {f"ethos-u55-128-a16w8.{kind}" for kind in ("pte", "tflite", "npz")} <= set(
         bundle.members
     )
+    tensors = {one["name"]: one["nrmse"] for one in row["inspection"]["tensors"]}
+    assert list(tensors) == ["y", "lstm0.h", "lstm0.c"]
+    assert 0 < max(tensors.values()) < 1e-2
     told = {one["what"]: one for one in row["estimates"]}
     assert told["operators on the CPU"]["value"] == "0"
     assert {one["source"] for one in told.values()} == {"Vela's estimate, not a measurement"}

@@ -13,7 +13,7 @@ from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.model.network import network_from
 from helpers.calibration import calibration_for
 from helpers.specs import feature_rows, mixed_spec, one_layer_spec
-from helpers.weights import random_weights
+from helpers.weights import counting_weights, random_weights
 
 STEPS = 60
 SIZES = {"x": 3, "r0.h": 13, "r0.c": 13}
@@ -104,18 +104,10 @@ def test_states_go_in_and_out_on_one_grid():
     }
 
 
-def counting(spec):
-    """Weights of an LSTM, two of whose units count up to about 50."""
-    weights = random_weights(spec)
-    gates = weights["r0.b"].reshape(4, 13)  # i, f, g, o
-    gates[:3, :2] = [[4.0], [4.0], [2.0]]
-    return weights
-
-
 @pytest.mark.parametrize("scheme", ["fine", "plain"])
 def test_units_that_count_take_no_steps_from_the_others(scheme):
     spec = one_layer_spec("lstm")
-    weights = counting(spec)
+    weights = counting_weights(spec)
     samples = calibration_for(spec, weights, 400)
     extremes = np.abs(samples["r0.c"]).max(0)
     assert extremes[:2].min() > 40
