@@ -312,7 +312,7 @@ def test_machine_without_converter_makes_the_rest_and_says_so(trained, tmp_path,
 @pytest.mark.parametrize(
     ("target", "scheme", "message"),
     [
-        ("rk9999", "fp16", "target 'rk9999' is unknown; known: rk3588"),
+        ("rk9999", "fp16", "target 'rk9999' is unknown; known: ethos-u55-32"),
         ("rk3588", "w4a16", "scheme 'w4a16' is not offered for rk3588; expected one of fp16, w8a8"),
     ],
 )

@@ -186,8 +186,8 @@ def test_a_converted_model_needs_the_converter_or_real_samples(
     )
     assert "not measured here, because the vendor's converter is not here" in said[-1]
     assert found.manifest["artifacts"] == rt.read_bundle(tmp_path / "a.edge").manifest["artifacts"]
-    assert found.left_out == {"rknn-sim": "what it reads besides the model does not travel"}
-    with pytest.raises(rt.BackendUnavailableError, match="besides the model does not travel"):
+    assert found.left_out == {"rknn-sim": "its calibration set does not travel"}
+    with pytest.raises(rt.BackendUnavailableError, match="calibration set does not travel"):
         rt.check_backend(found, "rknn-sim")
     slim_bundle(tmp_path / "a.edge", tmp_path / "c.edge", ["native"])
     assert "rk3588-fp16.rknn" not in rt.read_bundle(tmp_path / "c.edge").members

@@ -29,6 +29,14 @@ def random_weights(spec: rt.ModelSpec, seed: int = 0) -> Weights:
     return weights
 
 
+def counting_weights(spec: rt.ModelSpec) -> Weights:
+    """Of `one_layer_spec("lstm")`. Two units count up to about 50."""
+    weights = random_weights(spec)
+    gates = weights["r0.b"].reshape(4, 13)  # i, f, g, o
+    gates[:3, :2] = [[4.0], [4.0], [2.0]]
+    return weights
+
+
 def from_torch(lstm: torch.nn.LSTM, head: torch.nn.Linear) -> Weights:
     """Canonical weights of a net in PyTorch, as its documentation says how they stand there: the
     gates in the order i, f, g, o, an output in each row, two biases that are only ever summed."""

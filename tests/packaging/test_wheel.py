@@ -330,7 +330,7 @@ def test_a_board_names_the_desktops_command(board: Path, dist: Path) -> None:
 
 
 def test_what_needs_no_package_runs(desktop: Path) -> None:
-    assert on_board(desktop, "targets").stdout.startswith("target")
+    assert "\nrk3588 " in on_board(desktop, "targets").stdout
     assert on_board(desktop, "converter").returncode == 0
 
 

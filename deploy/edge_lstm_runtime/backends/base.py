@@ -54,6 +54,7 @@ class Facts:
     libraries      Python packages, and files by their absolute path. "auto" measures anew if one
                    has changed
     variables      environment variables that change its speed
+    desktop        what it reads of a bundle that `edge-lstm slim` takes out, in words
     devices        files that a service must open to run it, as DeviceAllow of systemd has them
     threads        whether several streams may be divided over threads: its steps release Python's
                    lock, and a stream's answers don't depend on how many others there are
@@ -73,6 +74,7 @@ class Facts:
     promise: str = ""
     libraries: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    desktop: str = ""
     devices: tuple[str, ...] = ()
     threads: bool = False
 

@@ -13,8 +13,9 @@ from edge_lstm_runtime.model.bundle import read_bundle
 
 from ..graphs.checked import checked
 from ..npu.finding import Finding
-from ..npu.targets import vendor_of
-from ..npu.vendor import Vendor, vendors
+from ..npu.target import Target
+from ..npu.targets import known
+from ..npu.vendor import vendor, vendors
 
 if TYPE_CHECKING:
     import onnx
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "graph", nargs="?", type=Path, metavar="GRAPH.onnx|BUNDLE.edge", help="what to check"
     )
     parser.add_argument("--target", metavar="NAME", help="an NPU of `edge-lstm targets`")
-    parser.add_argument("--scheme", metavar="NAME", help="a number format")
+    parser.add_argument(
+        "--scheme", metavar="NAME", help="a number format (default: those of an export)"
+    )
     parser.add_argument("--rules", action="store_true", help="list the rules instead")
 
 
@@ -46,19 +49,20 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.rules:
         _list_rules()
         return 0
-    for option, value in (
-        ("a graph", arguments.graph),
-        ("--target", arguments.target),
-        ("--scheme", arguments.scheme),
-    ):
+    for option, value in (("a graph", arguments.graph), ("--target", arguments.target)):
         if value is None:
             raise ConfigError(
                 f"lint needs {option}; as in: "
                 "edge-lstm lint model.onnx --target rk3588 --scheme w8a8"
             )
     failed = 0
-    vendor = vendor_of(arguments.target)
-    found = _findings(vendor, arguments.graph, arguments.target, arguments.scheme)
+    target = known(arguments.target)
+    schemes = [arguments.scheme] if arguments.scheme is not None else target.default
+    found = {
+        f"{scheme}, {name}" if len(schemes) > 1 else name: findings
+        for scheme in schemes
+        for name, findings in _findings(target, arguments.graph, scheme).items()
+    }
     for name, findings in found.items():
         failed += any(f.level == "error" for f in findings)
         prefix = f"{name}: " if len(found) > 1 else ""
@@ -67,22 +71,21 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _list_rules() -> None:
-    with_rules = [vendor for vendor in vendors() if vendor.rules()]
-    for vendor in with_rules:
+    with_rules = [one for one in vendors() if one.rules()]
+    for one in with_rules:
         if len(with_rules) > 1:
-            print(f"--- {vendor.title} ---")
-        for name, rule in vendor.rules().items():
+            print(f"--- {one.title} ---")
+        for name, rule in one.rules().items():
             told = textwrap.fill(rule.doc, 118, initial_indent="  ", subsequent_indent="  ")
             print(f"{name} ({rule.level})\n{told}")
 
 
-def _findings(
-    vendor: Vendor, path: Path, target: str, scheme: str
-) -> Mapping[str, Sequence[Finding]]:
+def _findings(target: Target, path: Path, scheme: str) -> Mapping[str, Sequence[Finding]]:
     """Of an ONNX file, or of what an export converts of a bundle, by name."""
+    its = vendor(target.vendor)
     if path.suffix == ".edge":
-        return vendor.lint_bundle(read_bundle(path), target, scheme)
-    return {str(path): vendor.lint(_from_file(path), target, scheme)}
+        return its.lint_bundle(read_bundle(path), target.name, scheme)
+    return {str(path): its.lint(_from_file(path), target.name, scheme)}
 
 
 def _from_file(path: Path) -> onnx.ModelProto:

@@ -44,14 +44,18 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _print_all() -> None:
-    """A table for each vendor, the sentence under it, and last the C source."""
+    """A table for each vendor, and last the C source."""
     listed = vendors()
     alone = len(listed) == 1
     for vendor in listed:
         rows = [list(target.cells()) for target in vendor.targets().values()]
+        if not alone:
+            print(f"{vendor.title}:\n")
         _print_table(vendor.columns, [*rows, *([_c(vendor.columns)] if alone else [])])
-        legend = vendor.legend if alone else f"{vendor.title}. {vendor.legend}".rstrip() + "\n"
-        print(f"\n{legend}")
+        if vendor.legend:
+            print(f"\n{vendor.legend}")
+        if not alone:
+            print()
     if not alone:
         _print_table(Vendor.columns, [_c(Vendor.columns)])
     for reason in broken():

@@ -142,10 +142,8 @@ def _facts(
     facts["artifacts"] = {name: entry for name, entry in entries.items() if name in kept}
     kinds = {entry["kind"] for entry in facts["artifacts"].values()}
     for name, known in known_facts().items():
-        if known is None or known.runs_on != "simulator" or known.artifact not in kinds:
-            continue
-        if known.needs:  # a simulator on NumPy alone reads the model alone
-            left_out[name] = "what it reads besides the model does not travel"
+        if known and known.desktop and known.artifact in kinds:
+            left_out[name] = f"{known.desktop} does not travel"
     origin = {"slim_of": bundle.digest, "golden": golden}
     facts |= {"left_out": left_out, "provenance": {**facts.get("provenance", {}), **origin}}
     return facts

@@ -49,11 +49,12 @@ def _converted(work: Work, vendor: Vendor, schemes: Schemes) -> Work:
         )
         work.say(note)
         return dataclasses.replace(work, notes=(*work.notes, note))
-    vendor.make_ready(work.say)  # made once, before several conversions ask for it
     pairs = [(target, scheme) for target, formats in schemes.items() for scheme in formats]
     jobs = [job for target, scheme in pairs for job in vendor.jobs(work, target, scheme)]
     keys = dict.fromkeys((job.form, job.steps) for job in jobs)
     forms = {key: _form(work, vendor, *key) for key in keys}
+    if any(not isinstance(form, str) for form in forms.values()):
+        vendor.make_ready(work.say)  # made once, before several conversions ask for it
     # If a slow form began last, cores would wait.
     order = sorted(jobs, key=lambda job: not job.slow)
     found = work.batch.side_by_side(partial(_try, work, vendor, forms), order)
@@ -196,6 +197,9 @@ def _choose(mine: list[Candidate]) -> Candidate:
     converted = [c for c in mine if c.comparison is not None]
     if not converted:
         first = mine[0]
+        reasons = {c.refused for c in mine}
+        if len(mine) > len(reasons) == 1:
+            raise ConversionError(f"{first.target} {first.scheme} can't be made: {first.refused}")
         raise ConversionError(
             f"{first.target} {first.scheme} can't be made: "
             + "; ".join(f"{c.form}: {c.refused}" for c in mine)

@@ -165,6 +165,8 @@ def test_targets_are_shown(capsys):
     assert re.search(
         r"^rk3576 +2 +fp16, w8a8, w4a16 +yes, observed +yes +ArmSoM Sige5", shown, re.MULTILINE
     )
+    for title in ("Arm Ethos-U:", "Rockchip:"):
+        assert shown.splitlines().count(title) == 1
     for name in targets():
         assert main(["targets", name]) == 0
         shown = capsys.readouterr().out
@@ -260,13 +262,22 @@ def test_verb_lists_its_rules(capsys):
     assert max(map(len, shown.splitlines())) <= 120
 
 
+def test_verb_takes_the_schemes_of_an_export(tmp_path, capsys):
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(conv().SerializeToString())
+    main(["lint", str(path), "--target", "rk3588"])
+    shown = capsys.readouterr().out.splitlines()
+    assert {line.split(":")[0] for line in shown} == {f"fp16, {path}", f"w8a8, {path}"}
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
         (b"not a graph", ["--target", "rk3588", "--scheme", "fp16"], "is not a valid ONNX graph"),
         (b"", ["--target", "rk3588", "--scheme", "fp16"], "is not a valid ONNX graph"),
         (None, ["--target", "rk3588", "--scheme", "fp16"], "No such file"),
-        (b"", ["--target", "rk3588"], "lint needs --scheme"),
+        (b"", [], "lint needs --target"),
+        (b"", ["--target", "rk3589"], "target 'rk3589' is unknown; did you mean 'rk3588'?"),
         (b"", ["--scheme", "fp16"], "lint needs --target"),
     ],
 )

@@ -58,19 +58,25 @@ def made(trained: Run, tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_the_targets_are_grouped_by_vendor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert VENDORS.names() == ["rknn", "toy"]
+    assert VENDORS.names() == ["ethos-u", "rknn", "toy"]
     assert main(["targets"]) == 0
-    rockchip, toy, c = capsys.readouterr().out.split("\n\ntarget")
-    assert rockchip.splitlines()[-1].startswith("Rockchip. Python there: ")
-    assert toy.splitlines() == [
-        "            schemes              boards",
+    shown = capsys.readouterr().out
+    arm, rockchip, rest = re.split("^Rockchip:$|^Toys:$", shown, flags=re.MULTILINE)
+    assert arm.startswith("Arm Ethos-U:\n\ntarget ")
+    assert "\nethos-u85-2048 " in arm
+    assert rockchip.splitlines()[-2].startswith("Python there: ")
+    assert rest.splitlines() == [
+        "",
+        "",
+        "target            schemes              boards",
         "toy-1             half                 none",
         "toy-2             half, narrow         ?",
         "",
-        "Toys. They are for play.",
+        "They are for play.",
+        "",
+        "target            schemes              boards",
+        "c                 float32, int8        no NPU: any CPU, any microcontroller",
     ]
-    last = "c                 float32, int8        no NPU: any CPU, any microcontroller"
-    assert c.splitlines() == ["            schemes              boards", last]
 
 
 def test_one_target_with_its_documents(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +130,7 @@ def test_a_vendor_that_can_not_be_loaded_is_told_and_in_nobodys_way(
     out, err = capsys.readouterr()
     assert (out.count("\ntoy-"), err) == (2, f"{why}\n")
     assert known("rk3588").vendor == "rknn"
-    with pytest.raises(ConfigError, match=f"'odd' is unknown; known: rk.*toy-2; {why}$"):
+    with pytest.raises(ConfigError, match=f"'odd' is unknown; known: ethos.*rk.*toy-2; {why}$"):
         known("odd")
 
 
@@ -209,6 +215,9 @@ def test_a_form_that_lint_refuses_is_not_converted(trained: Run, tmp_path: Path)
 def test_a_converter_without_an_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["converter", "--vendor", "toy"]) == 2
     told = capsys.readouterr().err
-    assert told == "edge-lstm: error: the converter of 'toy' has no environment; those of: rknn\n"
+    assert (
+        told
+        == "edge-lstm: error: the converter of 'toy' has no environment; those of: ethos-u, rknn\n"
+    )
     assert main(["converter", "--vendor", "toi"]) == 2
     assert "unknown NPU vendor 'toi'; did you mean 'toy'?" in capsys.readouterr().err

@@ -29,10 +29,13 @@ FACTS = Facts("the artifact's", runs_on="simulator", artifact=KIND)
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """Where a tensor meets floating point: value = scale (integer - zero_point)."""
+    """Where a tensor meets floating point: value = scale (integer - zero_point).
+
+    scale: (size,) or ().
+    """
 
     tensor: Tensor
-    scale: float
+    scale: NDArray[np.float64]
     zero_point: int
 
     @property
@@ -144,7 +147,13 @@ def _edge(edges: Mapping[str, Any], name: str, tensor: Tensor) -> Edge:
     least, most = limits(tensor.dtype)
     if type(zero_point) is not int or not least <= zero_point <= most:
         raise ValueError(f"the zero_point of {name} is {zero_point!r}; expected one of the type")
-    return Edge(tensor, scale, zero_point)
+    columns = edges[name].get("columns", [1.0])
+    shape = (len(columns),)
+    if shape not in ((1,), (math.prod(tensor.shape),)) or not all(
+        type(one) is float and 0 < one < math.inf for one in columns
+    ):
+        raise ValueError(f"the columns of {name} are not {math.prod(tensor.shape)} numbers above 0")
+    return Edge(tensor, scale * np.array(columns), zero_point)
 
 
 def open_backend(bundle: Bundle, *, artifact: str | None = None) -> TosaBackend:

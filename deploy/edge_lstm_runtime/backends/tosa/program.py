@@ -7,7 +7,8 @@ JSON has
     tensors          name -> {"shape": [...], "dtype": "int8", ...}
     operators        {"op", "inputs", "outputs", "attributes"} each, in the order of their run.
                      Names and attributes are those of TOSA's schema
-    edges            "x", "y" and each state's name -> {"scale", "zero_point"}
+    edges            "x", "y" and each state's name -> {"scale", "zero_point"}, of a state perhaps
+                     "columns" too, what the scale is multiplied by, for each value
 """
 
 from __future__ import annotations

@@ -69,17 +69,16 @@ class Compiled(Simulated, Converted):
         *,
         say: Callable[[str], None] = lambda _: None,
         log_file: Path | None = None,
-        timeout: float = BUILD_TIMEOUT,
         batch: Batch | None = None,
     ):
-        """timeout: of the build, in seconds. The others, and what is raised, are as of Process."""
+        """say, log_file, batch, and what is raised: as of Process."""
         self.spec = conversion.spec
         super().__init__(
             TOOL, conversion.label, conversion.write, say=say, log_file=log_file, batch=batch
         )
         try:
             job = {**conversion.job, "files": self.files}
-            digest = self.ask("build", job=job, timeout=timeout)
+            digest = self.ask("build", job=job, timeout=BUILD_TIMEOUT)
             self.model = self.read("model.tosa")
             if hashlib.sha256(self.model).digest() != digest:
                 raise self.failure("wrote a model that was changed before it was read", retry=True)

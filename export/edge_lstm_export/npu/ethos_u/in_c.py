@@ -33,7 +33,8 @@ REGIONS = {"weight": 0, "scratch": 1, "input": 1, "output": 1}
 class Edge:
     """An input or output: value = scale (integer - zero). before, after: its place in the scratch
     memory before and after a step, or None. low, high: of the integers, less zero. initial: of a
-    state, in a new stream."""
+    state, in a new stream. columns: what the scale of a state is multiplied by, for each value, or
+    nothing."""
 
     name: str
     type: str
@@ -45,6 +46,7 @@ class Edge:
     before: int | None = None
     after: int | None = None
     initial: tuple[int, ...] = ()
+    columns: tuple[float, ...] = ()
 
 
 def c_source(bundle: Bundle, member: str, rows: NDArray[np.float32]) -> InC:
@@ -151,10 +153,13 @@ def _edge(
     scale, zero = float(grid["scale"]), int(grid["zero_point"])
     low, high = int(limits.min) - zero, int(limits.max) - zero
     start = np.asarray(initial.get(name, ()), np.float64)
-    whole = (np.clip(np.rint(start / scale), low, high) + zero).astype(int)
+    columns = tuple(map(float, grid.get("columns", ())))
+    steps = scale * np.array(columns or (1.0,))
+    whole = (np.clip(np.rint(start / steps), low, high) + zero).astype(int)
     size = int(np.prod(tensor["shape"]))
     kind = TYPES[tensor["dtype"]]
-    return Edge(name, kind, size, scale, zero, low, high, initial=tuple(whole.tolist()))
+    first = tuple(whole.tolist())
+    return Edge(name, kind, size, scale, zero, low, high, initial=first, columns=columns)
 
 
 def _words(content: bytes) -> list[str]:

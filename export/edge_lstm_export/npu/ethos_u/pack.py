@@ -23,12 +23,13 @@ def pack(artifact: Artifact) -> Packed:
     flash = float(summary["off_chip_flash_memory_used"]) + float(
         summary["on_chip_flash_memory_used"]
     )
-    memory = {"internal": float(summary["sram_memory_used"]), "weight": flash}
+    sram = float(summary["sram_memory_used"])
+    memory = {"internal": round(1.024 * sram, 3), "weight": round(1.024 * flash, 3)}
     estimates = [
         ("cycles of a step", str(made.cycles)),
         ("time of a step", time),
         ("system configuration", f"{summary['system_config']}, {summary['memory_mode']}"),
-        ("SRAM", f"{memory['internal']:.2f} KiB"),
+        ("SRAM", f"{sram:.2f} KiB"),
         ("flash", f"{flash:.2f} KiB"),
         ("DRAM", f"{float(summary['dram_memory_used']):.2f} KiB"),
         ("operators on the CPU", str(made.on_cpu)),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from edge_lstm_runtime import ConversionError
 from edge_lstm_runtime.backends.tosa.backend import KIND
 
-from ..converted import Converted, Job, Packed
+from ..converted import Converted, Job, Packed, Traced
 from ..finding import Finding, Rule
 from ..in_c import InC
 from ..target import Table, Target
+from ..targets import find
 from ..vendor import Vendor
 from . import targets
 from .conversion import FORMS
@@ -45,9 +46,9 @@ class EthosU(Vendor):
     models = "Ethos-U"
     kind = KIND
     simulator = "tosa"
-    source = "TOSA's reference model in integers, not a board"
+    source = "TOSA's integers on NumPy, not a board"
     columns = (("target", 16), ("schemes", 13), ("estimated for", 44), ("boards", 0))
-    legend = "estimated for: the system configuration and the memory mode of Vela."
+    legend = "estimated for: the system configuration and the memory mode of Vela. ?: unknown."
     cycles = "cycles (Vela's estimate)"
     environment = ENVIRONMENT
     in_c = True
@@ -65,6 +66,7 @@ class EthosU(Vendor):
     def lint_bundle(
         self, bundle: Bundle, target: str, scheme: str
     ) -> Mapping[str, Sequence[Finding]]:
+        find(target, scheme)
         return {"the network": findings(bundle.spec)}
 
     def jobs(self, work: Work, target: str, scheme: str) -> Sequence[Job]:
@@ -85,6 +87,11 @@ class EthosU(Vendor):
         from .convert import convert
 
         return convert(work, job, log_file)
+
+    def traced(self, work: Work, artifact: Artifact, rows: Any) -> Sequence[Traced]:
+        from .trace import traced
+
+        return traced(work, artifact, rows)
 
     def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         from .pack import pack

@@ -23,6 +23,7 @@ FACTS = Facts(
     runs_on="simulator",
     needs='Linux x86-64, and edge-lstm with its extra "export"',
     artifact=KIND,
+    desktop="its calibration set",
 )
 
 

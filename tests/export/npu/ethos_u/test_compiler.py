@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_lstm_export.npu.ethos_u import compiled
 from edge_lstm_export.npu.ethos_u.compiled import Compiled, ReferenceModel
 from edge_lstm_export.npu.ethos_u.conversion import Conversion
 from edge_lstm_export.npu.ethos_u.environment import ENVIRONMENT
 from edge_lstm_export.npu.ethos_u.sim import open_backend
 from edge_lstm_export.npu.ethos_u.targets import targets
+from edge_lstm_export.npu.worker.child import Tool
 from edge_lstm_runtime import Reference, compare, load
 from edge_lstm_runtime.backends.ethosu.board import EthosUBackend, Npu
 from edge_lstm_runtime.backends.tosa import open_backend as open_integers
@@ -17,8 +19,10 @@ from edge_lstm_runtime.backends.tosa.program import unpack
 from edge_lstm_runtime.cli import main
 from helpers.calibration import calibration_for
 from helpers.ethosu import delegate, on_the_board
+from helpers.faults import fails
+from helpers.paths import ROOT
 from helpers.specs import feature_rows, mixed_spec, one_layer_spec
-from helpers.weights import random_weights
+from helpers.weights import counting_weights, random_weights
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,6 +31,9 @@ pytestmark = [
     ),
 ]
 STEPS = 1000
+WRONG_GRAPHS = ROOT / "tests/helpers/wrong_graphs.py"
+COUNTS = one_layer_spec("lstm")
+RELU = one_layer_spec("rnn", activation="relu")
 MEMBER = "ethos-u55-128-a16w8.tosa"
 
 
@@ -47,13 +54,15 @@ def on_linux(tmp_path, monkeypatch):
     [
         (one_layer_spec("gru"), "ethos-u65-256", "a8w8", "mixed", 3e-2),
         (mixed_spec(), "ethos-u85-256", "a16w8", "fine", 1e-3),
+        (RELU, "ethos-u55-128", "a8w8", "plain", 5e-2),
+        (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
     ],
-    ids=["gru", "graph"],
+    ids=["gru", "graph", "relu", "counts"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(
     spec, target, scheme, form, limit, on_linux
 ):
-    weights = random_weights(spec)
+    weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
     conversion = Conversion(spec, weights, samples, targets()[target], scheme, form)
@@ -84,6 +93,27 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
         assert np.array_equal(board.run(rows[:100]), expected[:100])
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (one_layer_spec("lstm"), "made a graph that does not read states_0"),
+        (RELU, r"made another graph than it was given: NRMSE of y \d.* expected 0.1 or less"),
+    ],
+    ids=["one tensor as h0 and c0", "another grid behind relu"],
+)
+def test_a_graph_that_executorch_makes_wrong_and_says_nothing(spec, message, monkeypatch):
+    """As it did before: the faults are put back into the worker."""
+    monkeypatch.setattr(compiled, "TOOL", Tool(ENVIRONMENT, WRONG_GRAPHS))
+    weights = random_weights(spec)
+    samples = calibration_for(spec, weights, 400)
+    fails(
+        lambda: Compiled(
+            Conversion(spec, weights, samples, targets()["ethos-u55-128"], "a8w8", "plain")
+        ),
+        rf"ethos-u55-128 a8w8 plain\) failed in build: RuntimeError: ExecuTorch {message}",
+    )
+
+
 def test_the_commands_of_the_page(exported, capsys):
     """docs/ethos-u.md, from the export to the check. Of the schemes, one."""
     file = exported
@@ -92,6 +122,9 @@ def test_the_commands_of_the_page(exported, capsys):
     assert {f"ethos-u55-128-a16w8.{kind}" for kind in ("pte", "tflite", "npz")} <= set(
         bundle.members
     )
+    tensors = {one["name"]: one["nrmse"] for one in row["inspection"]["tensors"]}
+    assert list(tensors) == ["y", "lstm0.h", "lstm0.c"]
+    assert 0 < max(tensors.values()) < 1e-2
     told = {one["what"]: one for one in row["estimates"]}
     assert told["operators on the CPU"]["value"] == "0"
     assert {one["source"] for one in told.values()} == {"Vela's estimate, not a measurement"}

@@ -30,10 +30,14 @@ def bundle_of(recorded: Recorded, folder: Path, **other: object) -> Bundle:
 
 @pytest.fixture(scope="module", params=FILES)
 def made(request, tmp_path_factory):
-    """A bundle and its folder, with a prefix for one of them."""
+    """A bundle and its folder. One of them has a prefix, and a scale for each value of a state."""
+    recorded = Recorded(request.param)
+    if request.param == "lstm":
+        columns = [2.0 ** -(k % 4) for k in range(16)]
+        recorded.program["edges"]["lstm0.c"]["columns"] = columns
     folder = tmp_path_factory.mktemp(request.param)
     prefix = {"gru": "model", "lstm": "gesture"}[request.param]
-    bundle = bundle_of(Recorded(request.param), folder)
+    bundle = bundle_of(recorded, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edge_lstm_export.c.export.build_and_run", lambda *_: None)
         style = dataclasses.replace(STYLE, prefix=prefix)

@@ -128,9 +128,10 @@ def test_a_bundle_gets_what_vela_estimated():
         "ethos-u55-128", "a16w8", Form("fine"), Made(), np.zeros((1, 1)), Measured("tosa", "m")
     )
     packed = pack(artifact)
-    assert packed.facts["memory_kb"] == {"internal": 0.40625, "weight": 12.625}
+    assert packed.facts["memory_kb"] == {"internal": 0.416, "weight": 12.928}
     told = {row["what"]: row["value"] for row in packed.facts["estimates"]}
     assert told["time of a step"] == "11.9 us at 500 MHz"
+    assert (told["SRAM"], told["flash"]) == ("0.41 KiB", "12.62 KiB")
     assert told["operators on the CPU"] == "0"
     assert {row["source"] for row in packed.facts["estimates"]} == {
         "Vela's estimate, not a measurement"

@@ -83,6 +83,24 @@ def test_numbers_beyond_the_type_become_its_ends(recorded: Recorded, bundle: rt.
     assert np.array_equal(backend.step(np.full(8, most, np.float32)), beyond)
 
 
+def test_a_state_with_a_scale_for_each_value(recorded: Recorded, tmp_path: Path) -> None:
+    """The integers are the same, so the answers are. The state's numbers have its scales."""
+    name = next(iter(recorded.states))
+    other = copy.copy(recorded)
+    other.program = copy.deepcopy(recorded.program)
+    columns = [2.0 ** -(k % 4) for k in range(16)]
+    other.program["edges"][name]["columns"] = columns
+    backend = open_backend("tosa", other.bundle(tmp_path))
+    x = recorded.floats["x"][:30]
+    assert np.array_equal(backend.run(x), recorded.floats["y"][:30])
+    kept = backend.state
+    assert np.array_equal(kept[name], recorded.states[name][29] * np.float32(columns))
+    expected = backend.run(x)
+    backend.reset()
+    backend.state = kept
+    assert np.array_equal(backend.run(x), expected)
+
+
 def test_a_session_takes_it(recorded: Recorded, bundle: rt.Bundle) -> None:
     session = rt.Model(bundle).session("tosa", artifact="a.tosa", verify=False)
     assert session.run(recorded.floats["x"][:5]).shape == (5, 4)
@@ -99,6 +117,8 @@ def test_its_facts_keep_it_out_of_auto() -> None:
         (lambda p: p["edges"].pop("y"), "'y' is missing"),
         (lambda p: p["edges"]["x"].update(scale=0.0), r"the scale of x is 0\.0; expected"),
         (lambda p: p["edges"]["x"].update(zero_point=70_000), "the zero_point of x is 70000"),
+        (lambda p: p["edges"]["x"].update(columns=[1.0, 2.0]), "columns of x are not 8 numbers"),
+        (lambda p: p["edges"]["x"].update(columns=[0.0] * 8), "columns of x are not 8 numbers"),
         (lambda p: p["outputs"].pop(), "inputs and"),
         (lambda p: p["outputs"].reverse(), "goes in as"),
     ],

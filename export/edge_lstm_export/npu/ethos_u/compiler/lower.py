@@ -37,10 +37,7 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
 
     folder: gets TOSA's file and Vela's. Raises RuntimeError if the net became no graph, or several.
     """
-    # Distinct tensors: given twice, torch.export makes one input of two states.
-    inputs = tuple(
-        torch.zeros((1, size), dtype=TYPES[step.edges[name].bits]) for name, size in sizes.items()
-    )
+    inputs = examples(step, sizes)
     with torch.no_grad():
         step(*inputs)  # makes the constants
         exported = torch.export.export(step, inputs, strict=False)
@@ -73,11 +70,21 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
     given = [arg.name for arg in delegates[0].args[1:]]  # behind the delegate itself
     names = edge.exported_program().graph_signature.user_inputs
     (output,) = (n for n in graph.graph.nodes if n.op == "output")
+    if lost := [name for name in names if name not in given]:
+        raise RuntimeError(f"ExecuTorch made a graph that does not read {', '.join(lost)}")
     places = [given.index(name) for name in names]
     outputs = [int(item.args[1]) for item in output.args[0]]
     pte = bytes(edge.to_executorch().buffer)
     tflite = _tflite(files[0], target, folder / "tflite")
     return Lowered(files[0].read_bytes(), pte, tflite, on_cpu, places, outputs)
+
+
+def examples(step: Step, sizes: dict[str, int]) -> tuple[torch.Tensor, ...]:
+    """x and the states, each a tensor of its own: of one tensor that is given as two states,
+    torch.export makes one input."""
+    return tuple(
+        torch.zeros((1, size), dtype=TYPES[step.edges[name].bits]) for name, size in sizes.items()
+    )
 
 
 def _tflite(tosa: Path, target: dict[str, str], folder: Path) -> bytes:

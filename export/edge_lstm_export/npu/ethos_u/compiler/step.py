@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from edge_lstm_runtime.layers import FEATURES, Layer
 from edge_lstm_runtime.model.network import Network
 
 from .grids import TANH, Grid, symmetric
-from .tape import MARGIN, Form, Tape
+from .tape import Form, Tape
 from .values import Sums, Value, valued
 
+# Of x and the states beyond the calibration set's. A test stream goes beyond those of training.
+EDGE_MARGIN = {8: 1.02, 16: 2.0}
+ROOM = 8.0  # the least range of a unit's cell state. tanh is flat beyond 5.5
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -29,6 +31,7 @@ class Step(torch.nn.Module):
         self.ranges: Ranges | None = None
         self.fixed: dict[str, Grid] = {}  # of the sites that become states
         self.edges: dict[str, Grid] = {}  # x, y and the states by name
+        self.columns: dict[str, tuple[float, ...]] = {}  # of states, as of Value
         self._kept = 0
 
     def run(self, x: torch.Tensor, states: Sequence[torch.Tensor]) -> tuple[Tape, dict[str, Value]]:
@@ -38,7 +41,8 @@ class Step(torch.nn.Module):
         edge = self.edges.get
         values: dict[str, Any] = {FEATURES: Value(tape, x, edge(FEATURES))}
         before = {
-            n: Value(tape, s, edge(n), n) for n, s in zip(self._net.state, states, strict=True)
+            n: Value(tape, s, edge(n), n, self.columns.get(n, ()))
+            for n, s in zip(self._net.state, states, strict=True)
         }
         after: dict[str, Value] = {}
         for layer in self._net.layers:
@@ -55,10 +59,21 @@ class Step(torch.nn.Module):
         _, found = self.run(x, states)
         self.edges.setdefault("y", found["y"].on)
         # Such as a state that is the network's input, or a part of it.
+        scaled = {n: v.tape.scaled(v, self.columns.get(n, ())) for n, v in found.items()}
         moved = [
-            v if v.on == self.edges[n] else v.tape.moved(v, self.edges[n]) for n, v in found.items()
+            v if v.on == self.edges[n] else v.tape.moved(v, self.edges[n])
+            for n, v in scaled.items()
         ]
         return tuple(v.data for v in moved)
+
+    def whole(self, name: str, values: Any) -> torch.Tensor:
+        """(N, size) float32 as the step's integers. name: x or a state's."""
+        real = torch.as_tensor(values, dtype=torch.float32)
+        return self.edges[name].quantize(real / torch.tensor(self.columns.get(name, (1.0,))))
+
+    def real(self, name: str, whole: torch.Tensor) -> torch.Tensor:
+        """The inverse of `whole`. name: y or a state's."""
+        return self.edges[name].dequantize(whole) * torch.tensor(self.columns.get(name, (1.0,)))
 
     def _constant(self, data: torch.Tensor) -> torch.Tensor:
         name = f"constant{self._kept}"
@@ -89,7 +104,7 @@ def quantized(
     given = {n: torch.tensor(a, dtype=torch.float32) for n, a in calibration.items()}
     states = [given[name] for name in net.state]
     tape, found = step.run(given["x"], states)
-    margin = MARGIN[form.bits]
+    margin = EDGE_MARGIN[form.bits]
     ranges = dict(tape.found)
     step.edges[FEATURES] = symmetric(given["x"].abs().max().item() * margin, form.bits)
     bounded = {f"{one.name}.{one.recurrent}": _bounded(one) for one in net.layers}
@@ -101,27 +116,32 @@ def quantized(
         # 16 bits have room for all that may come. 8 bits have not.
         step.edges[name] = TANH[16] if form.bits == 16 and bounded.get(name) else grid
         step.fixed[after.site] = step.edges[name]
+        if form.bits == 16 and name not in bounded and extreme * margin > 2 * ROOM:
+            limits = before.abs().amax(0) * margin
+            step.columns[name] = _columns(limits.clamp_min(ROOM) / (extreme * margin))
     step.ranges = ranges
     return step
+
+
+def _columns(parts: torch.Tensor) -> tuple[float, ...]:
+    """One unit of an LSTM may count to 100 while another stays within 1. Rounding adds up in the
+    cell state, so each unit has a step of its own: that of the whole times a power of 2."""
+    return tuple(torch.exp2(torch.ceil(torch.log2(parts))).clamp_max(1.0).tolist())
 
 
 def _bounded(layer: Layer) -> bool:
     return layer.bounded and layer.multiplies_state
 
 
-def streamed(step: Step, rows: Any, states: Sequence[Any]) -> Any:
-    """(steps, O) float32 of PyTorch on the step's integers. rows: (steps, F). states: (size,)
-    before the first, in the network's order."""
-    edges = step.edges
-    names = [name for name in edges if name not in (FEATURES, "y")]
-    carried = [
-        edges[name].quantize(torch.tensor(state[None], dtype=torch.float32))
-        for name, state in zip(names, states, strict=True)
-    ]
-    found = []
+def answers(step: Step, given: Mapping[str, Any]) -> dict[str, Any]:
+    """PyTorch on the step's integers: y and the states by name, (N, size) float32.
+
+    given: x and the states before, by name, (N, size) float32.
+    """
+    before = [step.whole(name, values) for name, values in given.items()]
     with torch.no_grad():
-        for row in rows:
-            x = edges[FEATURES].quantize(torch.tensor(row[None], dtype=torch.float32))
-            y, *carried = step(x, *carried)
-            found.append(edges["y"].dequantize(y).numpy()[0])
-    return np.stack(found)
+        after = step(*before)
+    names = ["y", *list(given)[1:]]
+    return {
+        name: step.real(name, values).numpy() for name, values in zip(names, after, strict=True)
+    }

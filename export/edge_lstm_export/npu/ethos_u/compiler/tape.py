@@ -21,6 +21,7 @@ from .values import Joined, Sums, Value, valued
 # Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
 # wider range would make each of them longer.
 FLAT = {"sigmoid": (-10.0, 10.0), "tanh": (-5.5, 5.5), "relu": (0.0, math.inf)}
+WIDE = 1.5  # times that range, before a change of the grid pays
 FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
 MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
 FINE = 256  # the lower part of a weight counts in steps of 1 / FINE
@@ -127,8 +128,19 @@ class Tape:
 
     def apply(self, kind: str, a: Any, b: Any) -> Value:
         site = self._site(kind)
+        a = valued(a)
         b = valued(b) if isinstance(b, Value | Sums) else self._constant(b)
-        return self._result(site, _BINARY[kind](valued(a).float, b.float))
+        columns = a.columns or b.columns
+        if not columns:
+            return self._result(site, _BINARY[kind](a.float, b.float))
+        grid = a.on if a.columns else b.on
+        if kind == "mul":
+            b = self.scaled(b, ()) if a.columns else b
+        else:
+            a, b = self.scaled(a, columns), self.scaled(b, columns)
+        found = self._result(site, _BINARY[kind](a.float, b.float), grid)
+        found.columns = columns
+        return found
 
     def product(self, sums: Sums, function: str) -> Value:
         site = self._site("sum")
@@ -171,6 +183,19 @@ class Tape:
     def moved(self, value: Value, grid: Grid) -> Value:
         """The value on another grid."""
         return Value(self, grid.quantize(value.float), grid, value.site)
+
+    def scaled(self, value: Value, columns: tuple[float, ...], grid: Grid | None = None) -> Value:
+        """The value with other columns. Powers of 2 and their inverses have exact integers."""
+        if value.columns == columns:
+            return value
+        one = (1.0,) * value.size
+        ratio = [a / b for a, b in zip(value.columns or one, columns or one, strict=True)]
+        bits = self.form.bits
+        top = max(ratio)
+        constant = Grid(top / 2 ** (bits - 2), 0, bits)
+        kept = Value(self, self._keep(constant.quantize(torch.tensor([ratio]))), constant)
+        grid = grid or symmetric(max(map(abs, value.on.range)) * top, bits)
+        return Value(self, grid.quantize(value.float * kept.float), grid, value.site, columns)
 
     def _site(self, kind: str) -> str:
         self._count += 1
@@ -262,8 +287,18 @@ class Tape:
         )
         return torch.nn.functional.linear(x.float, weights, added)
 
+    def _where_not_flat(self, kind: str, a: Value) -> Value:
+        """On the range in which the function is not flat, if it is 16 bits of a much wider one,
+        such as those of a cell state that has counted up."""
+        _, high = FLAT[kind]
+        if a.columns:
+            return self.scaled(a, (), symmetric(high, self.form.bits) if kind in FIXED else None)
+        if a.grid is None or a.grid.bits == 8 or a.grid.range[1] <= WIDE * high:
+            return a
+        return self.moved(a, symmetric(high, a.grid.bits))
+
     def _function(self, kind: str, a: Any) -> Value:
-        a = a.value(kind) if isinstance(a, Sums) else a
+        a = a.value(kind) if isinstance(a, Sums) else self._where_not_flat(kind, a)
         site = self._site(kind)
         data = getattr(torch, kind)(a.float)
         if kind not in FIXED:

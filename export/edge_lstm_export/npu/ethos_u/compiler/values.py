@@ -19,15 +19,27 @@ class Maker(Protocol):
 
     def moved(self, value: Value, grid: Grid) -> Value: ...
 
+    def scaled(self, value: Value, columns: tuple[float, ...]) -> Value: ...
+
 
 class Value:
     """A tensor, (N, size). data: floats, or integers if there is a grid."""
 
-    def __init__(self, tape: Maker, data: torch.Tensor, grid: Grid | None = None, site: str = ""):
+    def __init__(
+        self,
+        tape: Maker,
+        data: torch.Tensor,
+        grid: Grid | None = None,
+        site: str = "",
+        columns: tuple[float, ...] = (),
+    ):
+        """site: the name of the place that made it. columns: powers of 2 that the numbers are
+        multiplied by, each for its column. () for 1."""
         self.tape = tape
         self.data = data
         self.grid = grid
-        self.site = site  # the name of the place that made it
+        self.site = site
+        self.columns = columns
 
     @property
     def on(self) -> Grid:
@@ -40,6 +52,7 @@ class Value:
 
     @property
     def float(self) -> torch.Tensor:
+        """Without `columns`."""
         return self.data if self.grid is None else self.grid.dequantize(self.data)
 
     def __add__(self, other: Any) -> Value:
