@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from edge_lstm_runtime import Backend, ModelSpec
 from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.tosa.backend import TosaBackend
 from edge_lstm_runtime.backends.tosa.program import unpack
+from edge_lstm_runtime.model.npz import read_npz
 
-from ..converted import Converted, Weights
+from ..converted import Converted, Traced, Weights
 from ..worker.batch import Batch
 from ..worker.child import Tool
 from ..worker.process import Process
@@ -104,6 +105,14 @@ class Compiled(Simulated, Converted):
 
     def backend(self, weights: Weights) -> Backend:
         return self.integers()
+
+    def trace(self, rows: NDArray[Any]) -> Sequence[Traced]:
+        """y, each state, and each value inside that has a grid of its own: of the reference model,
+        and in float64. rows: (steps, F), the state carried from zero. Raises as of Process."""
+        content = np.ascontiguousarray(rows, np.float32).tobytes()
+        arrays = read_npz(self.ask("trace", content, timeout=BUILD_TIMEOUT), "the trace")
+        names = [name.partition("/")[2] for name in arrays if name.startswith("found/")]
+        return [Traced(name, arrays[f"found/{name}"], arrays[f"exact/{name}"]) for name in names]
 
     def integers(self, streams: int | None = None) -> TosaBackend:
         """The program on NumPy, equal to the reference model to the bit."""

@@ -89,9 +89,9 @@ class EthosU(Vendor):
         return convert(work, job, log_file)
 
     def traced(self, work: Work, artifact: Artifact, rows: Any) -> Sequence[Traced]:
-        from .trace import traced
-
-        return traced(work, artifact, rows)
+        made: Any = artifact.converter
+        found: Sequence[Traced] = made.trace(rows)
+        return found
 
     def pack(self, work: Work, artifact: Artifact, shared: Mapping[str, bytes]) -> Packed:
         from .pack import pack

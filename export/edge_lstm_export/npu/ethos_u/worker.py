@@ -10,6 +10,7 @@ import csv
 import functools
 import hashlib
 import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import tosa_reference_model
 
 from edge_lstm_runtime.backends.tosa.program import pack, unpack
-from edge_lstm_runtime.model.network import network_from
+from edge_lstm_runtime.model.network import Network, network_from
 
 _COMPILER = "edge_lstm_ethos_u"
 TRIED = 30  # steps, from all over the calibration set
@@ -46,24 +47,9 @@ def _part(name: str) -> Any:
 def build(job: dict[str, Any], folder: Path) -> Simulator:
     """Writes facts.json into `folder`, and model.tosa (the program), .pte, .tflite, .flatbuffer
     (TOSA's) and .npz (Vela's)."""
-    net = network_from(job["features"], job["layers"])
-    arrays = [dict(np.load(folder / f"{name}.npz")) for name in ("weights", "calibration")]
-    form = _part("tape").FORMS[job["scheme"]][job["form"]]
-    step = _part("step").quantized(net, arrays[0], form, arrays[1])
-    sizes = {"x": job["features"], **net.state}
     made = folder / "made"
-    made.mkdir()
-    lowered = _part("lower").lowered(step, sizes, job["target"], made)
-    program, constants = _part("program").program(lowered.tosa)
-    edges: dict[str, Any] = {
-        n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()
-    }
-    for name, columns in step.columns.items():
-        edges[name]["columns"] = list(columns)
-    program["edges"] = edges
-    order = (program["inputs"], program["outputs"])
-    program["inputs"] = [order[0][k] for k in lowered.inputs]
-    program["outputs"] = [order[1][k] for k in lowered.outputs]
+    net, step, samples = _step(job, folder)
+    lowered, program, constants = _compiled(job, net, step, made)
     (folder / "model.tosa").write_bytes(pack(program, constants))
     (folder / "model.pte").write_bytes(lowered.pte)
     (folder / "model.tflite").write_bytes(lowered.tflite)
@@ -79,8 +65,69 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
     }
     (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
     made_of = Simulator(lowered.tosa, program, list(net.state))
-    _compare(made_of, step, arrays[1])
+    _compare(made_of, step, samples)
     return made_of
+
+
+def _step(job: dict[str, Any], folder: Path) -> tuple[Network, Any, dict[str, Any]]:
+    """With the calibration set."""
+    net = network_from(job["features"], job["layers"])
+    weights, samples = (dict(np.load(folder / f"{n}.npz")) for n in ("weights", "calibration"))
+    form = _part("tape").FORMS[job["scheme"]][job["form"]]
+    return net, _part("step").quantized(net, weights, form, samples), samples
+
+
+def _compiled(
+    job: dict[str, Any], net: Network, step: Any, folder: Path
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """What `lower` made in the new folder, the program and its constants."""
+    folder.mkdir()
+    lowered = _part("lower").lowered(step, _sizes(job, net), job["target"], folder)
+    program, constants = _part("program").program(lowered.tosa)
+    edges: dict[str, Any] = {
+        n: {"scale": g.scale, "zero_point": g.zero_point} for n, g in step.edges.items()
+    }
+    for name, columns in step.columns.items():
+        edges[name]["columns"] = list(columns)
+    program["edges"] = edges
+    order = (program["inputs"], program["outputs"])
+    program["inputs"] = [order[0][k] for k in lowered.inputs]
+    program["outputs"] = [order[1][k] for k in lowered.outputs]
+    return lowered, program, constants
+
+
+def _sizes(job: dict[str, Any], net: Network) -> dict[str, int]:
+    return {"x": job["features"], **net.state}
+
+
+def trace(job: dict[str, Any], folder: Path, rows: Any) -> bytes:
+    """The model is compiled once more, with each value inside as a further output.
+
+    rows: (steps, F), the state carried from zero.
+
+    Returns an npz of (steps, size) float64: `found/NAME` of the reference model, and `exact/NAME`.
+    """
+    inside = _part("inside")
+    net, step, _ = _step(job, folder)
+    sites = inside.sites(step, _sizes(job, net))
+    step.inside = list(sites)
+    lowered, program, _ = _compiled(job, net, step, folder / "traced")
+    simulator = Simulator(lowered.tosa, program, list(net.state))
+    simulator.set_state([np.zeros(size) for size in net.state.values()])
+    whole = [
+        np.stack(parts).reshape(len(rows), -1)
+        for parts in zip(*map(simulator.step, rows), strict=True)
+    ]
+    outputs = ["y", *net.state]
+    outer = zip(outputs, whole[: len(outputs)], strict=True)
+    found = {name: simulator.real(name, values) for name, values in outer}
+    inner = zip(sites.items(), whole[len(outputs) :], strict=True)
+    found |= {site: inside.real(value, values) for (site, value), values in inner}
+    exact = inside.exact(net, step, np.asarray(rows, np.float64))
+    buffer = io.BytesIO()
+    named = {f"found/{name}": values for name, values in found.items()}
+    np.savez(buffer, **named, **{f"exact/{name}": exact[name] for name in found})
+    return buffer.getvalue()
 
 
 def _compare(simulator: Simulator, step: Any, calibration: dict[str, Any]) -> None:
@@ -160,17 +207,17 @@ class Simulator:
         return dict(zip(["y", *self.names], parts, strict=True))
 
     def run(self, rows: Any) -> Any:
-        found = []
-        for row in rows:
-            vectors = [self._whole("x", row), *self._states]
-            answer, status = tosa_reference_model.run(
-                self._tosa, [vectors[k] for k in self._places]
-            )
-            if status != tosa_reference_model.GraphStatus.TOSA_VALID:
-                raise RuntimeError(f"TOSA's reference model ended with {status}")
-            y, *self._states = (np.asarray(answer[k]) for k in self._found)
-            found.append(self._real("y", y))
-        return np.concatenate(found)
+        return np.concatenate([self._real("y", self.step(row)[0]) for row in rows])
+
+    def step(self, row: Any) -> list[Any]:
+        """The integers of y, the states, and further outputs if there are any."""
+        vectors = [self._whole("x", row), *self._states]
+        answer, status = tosa_reference_model.run(self._tosa, [vectors[k] for k in self._places])
+        if status != tosa_reference_model.GraphStatus.TOSA_VALID:
+            raise RuntimeError(f"TOSA's reference model ended with {status}")
+        found = [np.asarray(answer[k]) for k in self._found]
+        self._states = found[1 : len(self._states) + 1]
+        return found
 
     def _whole(self, name: str, values: Any) -> Any:
         edge = self._edges[name]
@@ -180,10 +227,13 @@ class Simulator:
         nearest = np.rint(np.asarray(values, np.float64) / _scale(edge)) + edge["zero_point"]
         return np.clip(nearest, limits.min, limits.max).astype(dtype).reshape(tensor["shape"])
 
-    def _real(self, name: str, whole: Any) -> Any:
+    def real(self, name: str, whole: Any) -> Any:
+        """Integers of y or a state as numbers, (..., size) float64."""
         edge = self._edges[name]
-        exact = (whole.astype(np.int64).ravel() - edge["zero_point"]) * _scale(edge)
-        return exact.astype(np.float32)
+        return (whole.astype(np.int64) - edge["zero_point"]) * _scale(edge)
+
+    def _real(self, name: str, whole: Any) -> Any:
+        return self.real(name, whole.ravel()).astype(np.float32)
 
 
 class Worker:
@@ -192,6 +242,7 @@ class Worker:
     def __init__(self, folder: Path):
         self._folder = folder
         self._simulator: Simulator | None = None
+        self._job: dict[str, Any] = {}
         self._sizes: list[int] = []
         self._features = 0
 
@@ -201,6 +252,7 @@ class Worker:
             for name, digest in job["files"].items():
                 if hashlib.sha256((self._folder / name).read_bytes()).hexdigest() != digest:
                     raise RuntimeError(f"{name} has changed since it was written")
+            self._job = job
             make = build if operation == "build" else opened
             self._simulator = make(job, self._folder)
             states = network_from(job["features"], job["layers"]).state
@@ -219,4 +271,6 @@ class Worker:
         if operation == "run":
             answers: bytes = self._simulator.run(values.reshape(-1, self._features)).tobytes()
             return answers
+        if operation == "trace":
+            return trace(self._job, self._folder, values.reshape(-1, self._features))
         raise ValueError(f"unknown operation {operation!r}")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from edge_lstm_export.npu.ethos_u.compiler import inside
 from edge_lstm_export.npu.ethos_u.compiler.grids import Grid, between
 from edge_lstm_export.npu.ethos_u.compiler.step import answers, quantized
 from edge_lstm_export.npu.ethos_u.compiler.tape import FORMS, Form
+from edge_lstm_export.npu.ethos_u.compiler.values import Value
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.model.network import network_from
 from helpers.calibration import calibration_for
@@ -135,6 +137,33 @@ def test_a_grid_of_8_bits_has_the_range_and_an_exact_zero(low, high):
     values = torch.linspace(low, high, 101)
     moved = grid.dequantize(grid.quantize(values)) - values
     assert moved.abs().max() <= grid.scale
+
+
+@pytest.mark.parametrize("spec", [one_layer_spec("lstm"), one_layer_spec("gru"), mixed_spec()])
+def test_the_values_inside_are_those_of_float64(spec):
+    weights = random_weights(spec)
+    step = quantized(spec.network, weights, Form(16), calibration_for(spec, weights, 100))
+    rows = feature_rows(spec, 20)
+    expected = Reference(spec, weights)
+    found = inside.exact(spec.network, step, rows)
+    np.testing.assert_allclose(found["y"], expected.run(rows), rtol=0, atol=1e-12)
+    for name, state in expected.state.items():
+        np.testing.assert_allclose(found[name][-1], state, rtol=0, atol=1e-12)
+    sizes = {"x": spec.inputs.feature_size, **spec.network.state}
+    sites = inside.sites(step, sizes)
+    assert set(sites) < set(found)
+    _, outputs = step.run(*zeros(step, sizes))
+    assert not {value.site for value in outputs.values()} & set(sites)
+
+
+def zeros(step, sizes):
+    x, *states = (step.edges[n].quantize(torch.zeros(1, k)) for n, k in sizes.items())
+    return x, states
+
+
+def test_integers_inside_are_numbers():
+    value = Value(None, torch.zeros(1, 2), Grid(0.5, -3, 8), "", (1.0, 0.25))
+    assert inside.real(value, np.array([[-3, 1]], np.int8)).tolist() == [[0.0, 0.5]]
 
 
 def test_a_layer_that_has_no_form_is_refused_by_name():

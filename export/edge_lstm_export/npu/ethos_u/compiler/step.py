@@ -21,7 +21,10 @@ Ranges = Mapping[str, tuple[float, float]]
 
 
 class Step(torch.nn.Module):
-    """(x, *states) -> (y, *states), integers of (N, size) each. See `quantized`."""
+    """(x, *states) -> (y, *states), integers of (N, size) each. See `quantized`.
+
+    inside: sites whose values are further outputs.
+    """
 
     def __init__(self, net: Network, weights: Mapping[str, Any], form: Form):
         super().__init__()
@@ -32,6 +35,7 @@ class Step(torch.nn.Module):
         self.fixed: dict[str, Grid] = {}  # of the sites that become states
         self.edges: dict[str, Grid] = {}  # x, y and the states by name
         self.columns: dict[str, tuple[float, ...]] = {}  # of states, as of Value
+        self.inside: Sequence[str] = ()
         self._kept = 0
 
     def run(self, x: torch.Tensor, states: Sequence[torch.Tensor]) -> tuple[Tape, dict[str, Value]]:
@@ -56,7 +60,7 @@ class Step(torch.nn.Module):
         return tape, {"y": values[self._net.output], **after}
 
     def forward(self, x: torch.Tensor, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        _, found = self.run(x, states)
+        tape, found = self.run(x, states)
         self.edges.setdefault("y", found["y"].on)
         # Such as a state that is the network's input, or a part of it.
         scaled = {n: v.tape.scaled(v, self.columns.get(n, ())) for n, v in found.items()}
@@ -64,7 +68,13 @@ class Step(torch.nn.Module):
             v if v.on == self.edges[n] else v.tape.moved(v, self.edges[n])
             for n, v in scaled.items()
         ]
-        return tuple(v.data for v in moved)
+        return tuple(v.data for v in [*moved, *(tape.made[site] for site in self.inside)])
+
+    def in_floats(self) -> Step:
+        """The same step in float64."""
+        made = Step(self._net, {}, self._form)
+        made._weights = {name: weights.double() for name, weights in self._weights.items()}
+        return made
 
     def whole(self, name: str, values: Any) -> torch.Tensor:
         """(N, size) float32 as the step's integers. name: x or a state's."""

@@ -50,7 +50,7 @@ FORMS = {
 
 class Tape:
     """ranges: site -> (low, high), None in the run that finds them. fixed: the grids of sites that
-    are states. keep: makes a constant of the module."""
+    are states. keep: makes a constant of the module. made: the value of each site."""
 
     def __init__(
         self,
@@ -62,11 +62,12 @@ class Tape:
         self.form = form
         self.layer = ""
         self.found: dict[str, tuple[float, float]] = {}
+        self.made: dict[str, Value] = {}
         self._ranges = ranges
         self._fixed = fixed
         self._keep = keep
         self._count = 0
-        self._narrowed: dict[int, Value] = {}
+        self._narrowed: dict[Value, Value] = {}
 
     # --- what a cell calls ---
 
@@ -201,15 +202,19 @@ class Tape:
         self._count += 1
         return f"{self.layer}.{self._count}.{kind}"
 
-    def _see(self, site: str, data: torch.Tensor) -> None:
+    def _see(self, site: str, data: torch.Tensor) -> Value:
         self.found[site] = (data.min().item(), data.max().item())
+        return self._make(site, data, None)
+
+    def _make(self, site: str, data: torch.Tensor, grid: Grid | None) -> Value:
+        self.made[site] = made = Value(self, data, grid, site)
+        return made
 
     def _result(self, site: str, data: torch.Tensor, grid: Grid | None = None) -> Value:
         if self._ranges is None:
-            self._see(site, data)
-            return Value(self, data, None, site)
+            return self._see(site, data)
         grid = self._fixed.get(site) or grid or self._grid(site)
-        return Value(self, grid.quantize(data), grid, site)
+        return self._make(site, grid.quantize(data), grid)
 
     def _unmoved(self, site: str, data: torch.Tensor, grid: Grid | None) -> Value:
         """The result of an operator that leaves numbers as they are: SLICE, CONCAT and, for relu,
@@ -217,9 +222,11 @@ class Tape:
         a wrong graph. So a change of the grid is an operator of its own."""
         if grid is None:
             return self._result(site, data)
-        made = Value(self, grid.quantize(data), grid, site)
+        made = self._make(site, grid.quantize(data), grid)
         fixed = self._fixed.get(site, grid)
-        return made if fixed == grid else self.moved(made, fixed)
+        if fixed != grid:
+            self.made[site] = made = self.moved(made, fixed)
+        return made
 
     def _grid(self, site: str, flat: tuple[float, float] = (-math.inf, math.inf)) -> Grid:
         assert self._ranges is not None
@@ -240,10 +247,10 @@ class Tape:
         if not self.form.narrow or not x.site:
             return x
         assert self._ranges is not None
-        if id(x) not in self._narrowed:
+        if x not in self._narrowed:
             extreme = max(map(abs, self._ranges[x.site])) * MARGIN[8]
-            self._narrowed[id(x)] = self.moved(x, symmetric(extreme, 8))
-        return self._narrowed[id(x)]
+            self._narrowed[x] = self.moved(x, symmetric(extreme, 8))
+        return self._narrowed[x]
 
     def _side_by_side(self, terms: list[tuple[Value, torch.Tensor]]) -> tuple[Value, torch.Tensor]:
         """All vectors as one of one grid, and their weights. The numbers stay as they are, and the

@@ -1,0 +1,47 @@
+"""The values inside of a step: on the reference model's integers, and as they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_lstm_runtime.model.network import Network
+
+from .step import Step
+from .values import Value
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def sites(step: Step, sizes: Mapping[str, int]) -> dict[str, Value]:
+    """The value of each site that has a grid of its own. Those of states are the step's outputs."""
+    x, *states = (step.whole(name, np.zeros((1, size))) for name, size in sizes.items())
+    with torch.no_grad():
+        tape, found = step.run(x, states)
+    edges = {value.site for value in found.values()}
+    return {site: value for site, value in tape.made.items() if site not in edges}
+
+
+def real(value: Value, whole: Any) -> Floats:
+    """Integers of a site as the numbers that they stand for. whole: (steps, size)."""
+    grid = value.on
+    columns = np.array(value.columns or (1.0,))
+    found: Floats = (np.asarray(whole, np.float64) - grid.zero_point) * grid.scale * columns
+    return found
+
+
+def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
+    """(steps, size) of y, each state and each site in float64, from zero on. rows: (steps, F)."""
+    floats = step.in_floats()
+    states = [torch.zeros(1, size, dtype=torch.float64) for size in net.state.values()]
+    found: dict[str, list[Any]] = {}
+    with torch.no_grad():
+        for row in rows:
+            tape, after = floats.run(torch.tensor(row[None], dtype=torch.float64), states)
+            states = [after[name].data for name in net.state]
+            for name, value in {**tape.made, **after}.items():
+                found.setdefault(name, []).append(value.data.numpy()[0])
+    return {name: np.stack(parts) for name, parts in found.items()}
