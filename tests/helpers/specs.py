@@ -41,11 +41,14 @@ def chain(
     return Network(features, (*map(lstm, range(layers)), head))
 
 
-def one_layer_spec(kind: str, **options: Any) -> rt.ModelSpec:
-    """A layer "r0" of 13 units and a dense head of 3, on 3 channels. options: keys of the type."""
+def one_layer_spec(kind: str, head: str = "linear", **options: Any) -> rt.ModelSpec:
+    """A layer "r0" of 13 units and a dense head of 3, on 3 channels. head: its activation.
+
+    options: keys of the type.
+    """
     layers = [
         {"type": kind, "name": "r0", "inputs": ["x"], "units": 13, **options},
-        {"type": "dense", "name": "head", "inputs": ["r0"], "units": 3},
+        {"type": "dense", "name": "head", "inputs": ["r0"], "units": 3, "activation": head},
     ]
     return dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
 

@@ -153,7 +153,9 @@ class Tape:
             return self._result(site, self._linear(x, W, sums.bias), grid)
         if len(sums.terms) == 1:
             ((x, W),) = sums.terms
-            return self._result(site, self._linear(self._narrow(x), W, sums.bias), grid)
+            # ExecuTorch takes no table of 16 bits behind a product of 8 bits.
+            x = x if function in FIXED else self._narrow(x)
+            return self._result(site, self._linear(x, W, sums.bias), grid)
         # A sum of each vector, so that its weights have their own scale.
         parts = []
         bias = sums.bias
