@@ -288,8 +288,8 @@ class Tape:
         return torch.nn.functional.linear(x.float, weights, added)
 
     def _where_not_flat(self, kind: str, a: Value) -> Value:
-        """On the range in which the function is not flat, if it is 16 bits of a much wider one, such
-        as those of a cell state that has counted up."""
+        """On the range in which the function is not flat, if it is 16 bits of a much wider one,
+        such as those of a cell state that has counted up."""
         _, high = FLAT[kind]
         if a.columns:
             return self.scaled(a, (), symmetric(high, self.form.bits) if kind in FIXED else None)
