@@ -1,28 +1,35 @@
 """What compiles for Ethos-U, and how right it is: nets of all recurrent types, targets and schemes.
 
     python benchmarks/ethos_u.py [--target NAME ...] [--hidden N ...] [--layers N ...]
+    python benchmarks/ethos_u.py --runs RUN ... [--target NAME ...]
 
 Each net has weights by chance, of torch's size, and 8 inputs, a walk. Of its forms the first one
 within the limit is kept: NRMSE 5e-3 for a16w8, 2e-2 for a8w8, over 300 carried steps against the
 float64 reference. The integers are those of our NumPy program. The first 50 steps are compared with
 TOSA's reference model, to the bit. Cycles, SRAM and flash are Vela's estimates, and no measurement.
 The compiler's environment is made on first use.
+
+With --runs, trained nets are exported, and a line has the larger NRMSE of the passes over the whole
+test split (reset at each recording, never reset), and the metric of float32 and of the integers.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from edge_lstm_export import export_run
 from edge_lstm_export.npu.ethos_u.compiled import Compiled
 from edge_lstm_export.npu.ethos_u.conversion import FORMS, Conversion
 from edge_lstm_export.npu.ethos_u.convert import prove
 from edge_lstm_export.npu.ethos_u.targets import targets
-from edge_lstm_runtime import ConversionError, ModelSpec, compare
+from edge_lstm_runtime import ConversionError, ModelSpec, compare, load
 from edge_lstm_runtime.backends.numpy import NumpyBackend
 from edge_lstm_runtime.backends.reference import reference
 from edge_lstm_runtime.inputs.channels import Channels
@@ -36,6 +43,7 @@ INPUTS = 8
 OUTPUTS = 4
 DRAWN = 1000  # steps of the calibration set
 STEPS = 300
+METRICS = ("accuracy", "accuracy_all_steps", "rmse_last", "rmse")  # that are printed
 
 
 class Row(NamedTuple):
@@ -112,6 +120,22 @@ def line(row: Row) -> str:
     return f"{row.target:14} {row.scheme:6} {row.kind:5} {row.hidden:6} {row.layers:6} {said}"
 
 
+def trained(run: str, target: str) -> None:
+    """A line for each scheme."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "net.edge"
+        export_run(run, out, targets=(target,))
+        manifest = load(out).manifest
+    metrics = manifest["metrics"]
+    (float32,) = (row for row in metrics if row["backend"] == "numpy" and not row["carried"])
+    for member, row in manifest["artifacts"].items():
+        passes = row["test_split"]["passes"].values()
+        nrmse = max(one["nrmse"] for one in passes)
+        (own,) = (one for one in metrics if one["member"] == member and not one["carried"])
+        told = [f"{n} {float32[n]:.5g} -> {own[n]:.5g}" for n in METRICS if n in own]
+        print(f"{run} {member} {row['form']} {nrmse:.1e} {', '.join(told)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", nargs="+", default=TARGETS)
@@ -119,7 +143,12 @@ def main() -> None:
     parser.add_argument("--kind", nargs="+", default=("lstm", "gru", "rnn"))
     parser.add_argument("--hidden", nargs="+", type=int, default=(16, 64, 128))
     parser.add_argument("--layers", nargs="+", type=int, default=(1, 2))
+    parser.add_argument("--runs", nargs="+", metavar="RUN", default=(), help="of edge-lstm train")
     asked = parser.parse_args()
+    for run, target in itertools.product(asked.runs, asked.target):
+        trained(run, target)
+    if asked.runs:
+        return
     chosen = (asked.target, asked.scheme, asked.kind, asked.hidden, asked.layers)
     rows = [Row(*each) for each in itertools.product(*chosen)]
     figures = "form      NRMSE  CPU   cycles SRAM KiB stored KiB"

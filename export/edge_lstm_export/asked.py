@@ -74,9 +74,11 @@ def of_step(
     for target, schemes in formats.items():
         other = [scheme for scheme in schemes if scheme != STEP_SCHEME]
         if other and (named or STEP_SCHEME not in schemes):
+            offered = STEP_SCHEME in target_table.known(target).schemes
             raise ConversionError(
                 f"{target} {other[0]}: there is no int8 recipe for an opaque step graph; "
                 f"it is converted in {STEP_SCHEME}"
+                + ("" if offered else f", which {target} does not have")
             )
     return dict.fromkeys(formats, (STEP_SCHEME,))
 

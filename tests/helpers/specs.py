@@ -41,7 +41,7 @@ def chain(
     return Network(features, (*map(lstm, range(layers)), head))
 
 
-def one_layer_spec(kind: str, head: str = "linear", **options: Any) -> rt.ModelSpec:
+def one_layer_spec(kind: str, head: str = "none", **options: Any) -> rt.ModelSpec:
     """A layer "r0" of 13 units and a dense head of 3, on 3 channels. head: its activation.
 
     options: keys of the type.

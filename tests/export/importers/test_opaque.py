@@ -364,6 +364,11 @@ def test_c_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:
             ["--samples", "{folder}/x.npy", "--target", "rk3588", "--scheme", "w8a8"],
             "rk3588 w8a8: there is no int8 recipe for an opaque step graph",
         ),
+        (
+            ["--samples", "{folder}/x.npy", "--target", "ethos-u55-128"],
+            "ethos-u55-128 a16w8: there is no int8 recipe for an opaque step graph; it is "
+            "converted in fp16, which ethos-u55-128 does not have",
+        ),
     ],
 )
 def test_a_wrong_word_is_one_line(
