@@ -161,6 +161,16 @@ def zeros(step, sizes):
     return x, states
 
 
+def test_a_sum_is_compared_where_its_function_is_not_flat():
+    """Behind relu all below 0 is alike, and integers don't go there."""
+    spec = one_layer_spec("rnn", activation="relu")
+    weights = random_weights(spec)
+    step = quantized(spec.network, weights, Form(16), calibration_for(spec, weights, 100))
+    found = inside.exact(spec.network, step, feature_rows(spec, 20))
+    assert found["r0.1.sum"].min() == 0 < found["r0.1.sum"].max()
+    assert found["r0.1.sum.0"].min() < 0
+
+
 def test_integers_inside_are_numbers():
     value = Value(None, torch.zeros(1, 2), Grid(0.5, -3, 8), "", (1.0, 0.25))
     assert inside.real(value, np.array([[-3, 1]], np.int8)).tolist() == [[0.0, 0.5]]

@@ -34,7 +34,10 @@ def real(value: Value, whole: Any) -> Floats:
 
 
 def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
-    """(steps, size) of y, each state and each site in float64, from zero on. rows: (steps, F)."""
+    """(steps, size) of y, each state and each site in float64, from zero on. rows: (steps, F).
+
+    Sums are cut off where the function that reads them is flat: integers go no further.
+    """
     floats = step.in_floats()
     states = [torch.zeros(1, size, dtype=torch.float64) for size in net.state.values()]
     found: dict[str, list[Any]] = {}
@@ -43,5 +46,6 @@ def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
             tape, after = floats.run(torch.tensor(row[None], dtype=torch.float64), states)
             states = [after[name].data for name in net.state]
             for name, value in {**tape.made, **after}.items():
-                found.setdefault(name, []).append(value.data.numpy()[0])
+                low, high = tape.flat.get(name, (None, None))
+                found.setdefault(name, []).append(np.clip(value.data.numpy()[0], low, high))
     return {name: np.stack(parts) for name, parts in found.items()}

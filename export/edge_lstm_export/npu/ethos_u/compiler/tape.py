@@ -50,7 +50,8 @@ FORMS = {
 
 class Tape:
     """ranges: site -> (low, high), None in the run that finds them. fixed: the grids of sites that
-    are states. keep: makes a constant of the module. made: the value of each site."""
+    are states. keep: makes a constant of the module. made: the value of each site.
+    flat: of sums, beyond which numbers the function that reads them is flat."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Tape:
         self.layer = ""
         self.found: dict[str, tuple[float, float]] = {}
         self.made: dict[str, Value] = {}
+        self.flat: dict[str, tuple[float, float]] = {}
         self._ranges = ranges
         self._fixed = fixed
         self._keep = keep
@@ -145,6 +147,8 @@ class Tape:
 
     def product(self, sums: Sums, function: str) -> Value:
         site = self._site("sum")
+        if function in FLAT:
+            self.flat[site] = FLAT[function]
         if self._ranges is None:
             return self._watched(site, sums)
         grid = self._grid(site, *([FLAT[function]] if function in FLAT else []))
