@@ -94,7 +94,7 @@ def test_a_graph_that_executorch_makes_wrong_and_says_nothing(spec, message, mon
     )
 
 
-def test_the_commands_of_the_page(regress_run, tmp_path, capsys):
+def test_the_commands_of_the_page(regress_run, tmp_path, capsys, monkeypatch):
     """docs/ethos-u.md, from the export to the check. Of the schemes, one."""
     file = tmp_path / "net.edge"
     asked = ["--target", "ethos-u55-128", "--scheme", "a16w8"]
@@ -122,3 +122,9 @@ def test_the_commands_of_the_page(regress_run, tmp_path, capsys):
         assert np.array_equal(model.run(rows), ours.run(rows))
     finally:
         model.close()
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))  # on a board, say
+    assert main(["lint", str(file), "--target", "ethos-u55-128"]) == 0
+    slim = tmp_path / "slim.edge"
+    assert main(["slim", str(file), "-o", str(slim), "--keep", "ethos-u55-128"]) == 0
+    assert "tosa" not in load(slim).bundle.left_out
+    assert main(["check", str(slim), "--backend", "tosa", "--artifact", MEMBER]) == 0
