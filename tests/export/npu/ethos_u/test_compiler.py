@@ -126,7 +126,7 @@ def test_a_graph_that_executorch_makes_wrong_and_says_nothing(spec, message, mon
     )
 
 
-def test_the_commands_of_the_page(exported, capsys):
+def test_the_commands_of_the_page(exported, tmp_path, capsys, monkeypatch):
     """docs/ethos-u.md, from the export to the check. Of the schemes, one."""
     file = exported
     bundle = load(file).bundle
@@ -153,3 +153,9 @@ def test_the_commands_of_the_page(exported, capsys):
         assert np.array_equal(model.run(rows), ours.run(rows))
     finally:
         model.close()
+    monkeypatch.setenv("EDGE_LSTM_CACHE", str(tmp_path / "cache"))  # on a board, say
+    assert main(["lint", str(file), "--target", "ethos-u55-128"]) == 0
+    slim = tmp_path / "slim.edge"
+    assert main(["slim", str(file), "-o", str(slim), "--keep", "ethos-u55-128"]) == 0
+    assert "tosa" not in load(slim).bundle.left_out
+    assert main(["check", str(slim), "--backend", "tosa", "--artifact", MEMBER]) == 0

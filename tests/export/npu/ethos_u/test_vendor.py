@@ -20,6 +20,7 @@ from edge_lstm_export.work import Artifact
 from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.model.network import network_from
+from helpers.paths import ROOT
 from helpers.specs import make_spec, mixed_spec, one_layer_spec
 
 # What `vela --help` of 5.1.0 lists.
@@ -69,6 +70,12 @@ def test_a_layer_without_a_form_is_named(layer, what):
     assert (found.rule, found.level) == ("layer-has-integers", "error")
     assert found.message == f"layer 'odd' {what}, which has no form in integers here"
     assert RULES[found.rule].doc
+
+
+def test_the_page_names_every_rule():
+    page = (ROOT / "docs/ethos-u.md").read_text("utf-8")
+    assert all(f"\n| `{rule}` | " in page for rule in RULES)
+    assert len(RULES) == 3
 
 
 def test_a_whole_sequence_is_refused():
