@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 
 from edge_lstm import Sequence
-from edge_lstm_export import export_run, targets
+from edge_lstm_export import export_run
+from edge_lstm_export.npu.rknn.targets import targets
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.measure.keys import NUMPY

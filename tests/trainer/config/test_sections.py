@@ -371,7 +371,8 @@ def test_no_other_file_names_a_source() -> None:
     sources = SOURCES.names()
     found = []
     for file in [*(ROOT / "edge_lstm").rglob("*.py"), *(ROOT / "export").rglob("*.py")]:
-        if file.parent.name != "sources":  # of `data`, and of `guess`
+        # Of `data`, and of `guess`. A compiler for an NPU writes files of its own endings.
+        if file.parent.name != "sources" and "npu" not in file.parts:
             constants = (
                 n
                 for n in ast.walk(ast.parse(file.read_text("utf-8")))
