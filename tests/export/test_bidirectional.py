@@ -12,7 +12,6 @@ import pytest
 
 from edge_lstm import Sequence
 from edge_lstm_export import export_run
-from edge_lstm_export.npu.rknn.targets import targets
 from edge_lstm_export.graphs.bundle import build
 from edge_lstm_export.graphs.npu import whole
 from edge_lstm_export.measure.keys import NUMPY
@@ -20,6 +19,7 @@ from edge_lstm_export.npu.rknn import VENDOR
 from edge_lstm_export.npu.rknn import convert as rknn_convert
 from edge_lstm_export.npu.rknn.converter import Converter
 from edge_lstm_export.npu.rknn.lint import lint
+from edge_lstm_export.npu.rknn.targets import targets
 from edge_lstm_export.quantize.calibration import sequences
 from edge_lstm_export.steps import (
     calibrate,
