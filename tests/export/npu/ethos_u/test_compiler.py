@@ -54,8 +54,8 @@ def on_linux(tmp_path, monkeypatch):
     ("spec", "target", "scheme", "form", "limit"),
     [
         (SIGMOID, "ethos-u65-256", "a8w8", "mixed", 3e-2),
-        (mixed_spec(), "ethos-u85-256", "a16w8", "fine", 1e-3),
-        (RELU, "ethos-u55-128", "a8w8", "plain", 5e-2),
+        (mixed_spec(), "alif-e8-u85", "a16w8", "fine", 1e-3),
+        (RELU, "alif-e7-he", "a8w8", "plain", 5e-2),
         (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
     ],
     ids=["gru", "graph", "relu", "counts"],
@@ -66,8 +66,9 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
     weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
-    conversion = Conversion(spec, weights, samples, targets()[target], scheme, form)
-    with Compiled(conversion) as made:
+    chip = targets()[target]
+    with Compiled(Conversion(spec, weights, samples, chip, scheme, form)) as made:
+        check_configuration(made.summary, chip)
         assert made.on_cpu == 0
         assert {row["Target"] for row in made.operators} == {"NPU"}
         assert made.cycles > 100
@@ -93,6 +94,17 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
         board = on_linux(spec, made.model, files["tflite"])
         board.check(rows[:10])
         assert np.array_equal(board.run(rows[:100]), expected[:100])
+
+
+def check_configuration(summary, chip):
+    """Vela has compiled with the configuration of the table, a board's too."""
+    told = (summary["accelerator_configuration"], summary["system_config"], summary["memory_mode"])
+    npu = chip.npu.title().replace("-", "_")
+    assert told == (npu, chip.system_config, chip.memory_mode)
+    assert float(summary["core_clock"]) == chip.clock_mhz * 1e6
+    if chip.name == "alif-e8-u85":  # what Alif's own documentation prints, in GiB/s
+        found = [round(float(summary[f"{m}_bandwidth"]), 2) for m in ("sram", "off_chip_flash")]
+        assert found == [11.92, 0.72]
 
 
 def check_trace(made, rows, answers):
