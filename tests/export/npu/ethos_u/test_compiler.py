@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from configparser import ConfigParser
+
 import numpy as np
 import pytest
 
@@ -12,6 +16,7 @@ from edge_lstm_export.npu.ethos_u.environment import ENVIRONMENT
 from edge_lstm_export.npu.ethos_u.sim import open_backend
 from edge_lstm_export.npu.ethos_u.targets import targets
 from edge_lstm_export.npu.worker.child import Tool
+from edge_lstm_export.npu.worker.making import interpreter
 from edge_lstm_runtime import Reference, compare, load
 from edge_lstm_runtime.backends.ethosu.board import EthosUBackend, Npu
 from edge_lstm_runtime.backends.tosa import open_backend as open_integers
@@ -61,8 +66,10 @@ def on_linux(tmp_path, monkeypatch):
     ids=["gru", "graph", "relu", "counts"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(
-    spec, target, scheme, form, limit, on_linux
+    spec, target, scheme, form, limit, on_linux, tmp_path, monkeypatch
 ):
+    (tmp_path / "a space").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a space"))
     weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
@@ -105,6 +112,23 @@ def check_configuration(summary, chip):
     if chip.name == "alif-e8-u85":  # what Alif's own documentation prints, in GiB/s
         found = [round(float(summary[f"{m}_bandwidth"]), 2) for m in ("sram", "off_chip_flash")]
         assert found == [11.92, 0.72]
+
+
+def test_the_configurations_of_the_table_are_those_of_velas_file():
+    read = (
+        "import sys; from pathlib import Path; from ethosu.vela import architecture_features as a; "
+        "sys.stdout.write((Path(a.CONFIG_FILES_PATH) / 'Arm/vela.ini').read_text('utf-8'))"
+    )
+    command = [interpreter(ENVIRONMENT, print), "-c", read]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    vela = ConfigParser()
+    vela.read_string(done.stdout)
+    for chip in targets().values():
+        assert f"Memory_Mode.{chip.memory_mode}" in vela
+        name = f"System_Config.{chip.system_config}"
+        assert (name in vela) == (not chip.section)  # a section of our own hides none of Vela's
+        if name in vela:
+            assert float(vela[name]["core_clock"]) == chip.clock_mhz * 1e6
 
 
 def check_trace(made, rows, answers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, Any], folder: P
         extra_flags=["--verbose-performance"],
         config_ini=config,
     )
-    spec.dump_intermediate_artifacts_to(str(folder))
+    spec.dump_intermediate_artifacts_to(_from_here(folder))
     edge = to_edge_transform_and_lower(
         exported,
         partitioner=[EthosUPartitioner(spec)],
@@ -102,7 +103,14 @@ def _config(target: dict[str, Any], folder: Path) -> str:
     lines += [f"{key}={value}" for key, value in target["section"].items()]
     file = folder / "board.ini"
     file.write_text("\n".join([own, *lines, ""]), "utf-8")
-    return str(file)
+    return _from_here(file)
+
+
+def _from_here(path: Path) -> str:
+    """ExecuTorch splits Vela's options at spaces. The worker stands in its folder, whose own path
+    may have one. Vela seeks FOLDER/FILE.ini in its own folders, but for one that begins with a dot.
+    """
+    return f"./{os.path.relpath(path)}"
 
 
 def _tflite(tosa: Path, target: dict[str, Any], config: str, folder: Path) -> bytes:
