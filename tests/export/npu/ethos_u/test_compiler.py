@@ -55,6 +55,15 @@ def on_linux(tmp_path, monkeypatch):
     return opened
 
 
+@pytest.fixture
+def in_a_space(tmp_path, monkeypatch):
+    """The path of the temporary folder has one."""
+    folder = tmp_path / "a space"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
+@pytest.mark.usefixtures("in_a_space")
 @pytest.mark.parametrize(
     ("spec", "target", "scheme", "form", "limit"),
     [
@@ -66,10 +75,8 @@ def on_linux(tmp_path, monkeypatch):
     ids=["gru", "graph", "relu", "counts"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(
-    spec, target, scheme, form, limit, on_linux, tmp_path, monkeypatch
+    spec, target, scheme, form, limit, on_linux
 ):
-    (tmp_path / "a space").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a space"))
     weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
