@@ -44,7 +44,7 @@ FACTS = Facts(
     devices=(DEVICE,),
 )
 _SOC_FILE = Path("/proc/device-tree/compatible")
-_TARGETS = {"fsl,imx93": "ethos-u65-256"}
+_TARGETS = {"fsl,imx93": ("ethos-u65-256", "imx93")}  # the NPU, and the board itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,9 +203,9 @@ def _beside(bundle: Bundle, member: str, target: str) -> str:
     """The name of the .tflite beside the program, if it is there and for this board."""
     soc = _SOC_FILE.read_text("utf-8", "replace") if _SOC_FILE.exists() else ""
     for chip, own in _TARGETS.items():
-        if chip in soc and target != own:
+        if chip in soc and target not in own:
             raise BackendUnavailableError(
-                f"{member} is for {target} and this board has an {own}; export with its --target"
+                f"{member} is for {target} and this board has an {own[0]}; export with its --target"
             )
     name = member.removesuffix(KIND) + "tflite"
     if name not in bundle.members:

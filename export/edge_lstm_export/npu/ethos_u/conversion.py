@@ -47,9 +47,10 @@ class Conversion:
             "scheme": self.scheme,
             "form": self.form,
             "target": {
-                "accelerator": self.target.name,
+                "accelerator": self.target.npu,
                 "system_config": self.target.system_config,
                 "memory_mode": self.target.memory_mode,
+                "section": dict(self.target.section),
             },
         }
 

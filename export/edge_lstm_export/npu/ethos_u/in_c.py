@@ -61,14 +61,16 @@ def c_source(bundle: Bundle, member: str, rows: NDArray[np.float32]) -> InC:
     edges = _edges(bundle, program, vela, raw)
     backend = TosaBackend(bundle.spec, program, constants, title=member)
     states = [edges[name] for name in bundle.spec.network.state]
-    corstone = row["target"].startswith(HAVE_CORSTONE_300)
+    chip = targets()[row["target"]]
+    corstone = chip.npu.startswith(HAVE_CORSTONE_300)
     base, irq = CORSTONE_300 if corstone else ("", "")
     commands, weights = vela["cmd_data"].tobytes(), vela["weight_data"].tobytes()
     facts = {
         "target": row["target"],
         "scheme": row["scheme"],
-        "family": f"Ethos-{row['target'].split('-')[1].upper()}",
-        "macs": targets()[row["target"]].macs,
+        "npu": chip.npu,
+        "family": f"Ethos-{chip.npu.split('-')[1].upper()}",
+        "macs": chip.macs,
         "driver": DRIVER,
         "base": base,
         "irq": irq,

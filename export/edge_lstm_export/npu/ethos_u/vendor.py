@@ -47,8 +47,11 @@ class EthosU(Vendor):
     kind = KIND
     simulator = "tosa"
     source = "TOSA's integers on NumPy, not a board"
-    columns = (("target", 16), ("schemes", 13), ("estimated for", 44), ("boards", 0))
-    legend = "estimated for: the system configuration and the memory mode of Vela. ?: unknown."
+    columns = (("target", 18), ("schemes", 13), ("estimated for", 47), ("boards", 0))
+    legend = (
+        "estimated for: the system configuration and the memory mode of Vela. A board is a target "
+        "too, with those of its makers. ?: unknown."
+    )
     cycles = "cycles (Vela's estimate)"
     environment = ENVIRONMENT
     in_c = True

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from configparser import ConfigParser
+
 import numpy as np
 import pytest
 
@@ -12,6 +16,7 @@ from edge_lstm_export.npu.ethos_u.environment import ENVIRONMENT
 from edge_lstm_export.npu.ethos_u.sim import open_backend
 from edge_lstm_export.npu.ethos_u.targets import targets
 from edge_lstm_export.npu.worker.child import Tool
+from edge_lstm_export.npu.worker.making import interpreter
 from edge_lstm_runtime import Reference, compare, load
 from edge_lstm_runtime.backends.ethosu.board import EthosUBackend, Npu
 from edge_lstm_runtime.backends.tosa import open_backend as open_integers
@@ -50,12 +55,21 @@ def on_linux(tmp_path, monkeypatch):
     return opened
 
 
+@pytest.fixture
+def in_a_space(tmp_path, monkeypatch):
+    """The path of the temporary folder has one."""
+    folder = tmp_path / "a space"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
+@pytest.mark.usefixtures("in_a_space")
 @pytest.mark.parametrize(
     ("spec", "target", "scheme", "form", "limit"),
     [
         (SIGMOID, "ethos-u65-256", "a8w8", "mixed", 3e-2),
-        (mixed_spec(), "ethos-u85-256", "a16w8", "fine", 1e-3),
-        (RELU, "ethos-u55-128", "a8w8", "plain", 5e-2),
+        (mixed_spec(), "alif-e8-u85", "a16w8", "fine", 1e-3),
+        (RELU, "alif-e7-he", "a8w8", "plain", 5e-2),
         (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
     ],
     ids=["gru", "graph", "relu", "counts"],
@@ -66,8 +80,9 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
     weights = counting_weights(spec) if spec is COUNTS else random_weights(spec)
     samples = calibration_for(spec, weights, 400)
     rows = feature_rows(spec, STEPS)
-    conversion = Conversion(spec, weights, samples, targets()[target], scheme, form)
-    with Compiled(conversion) as made:
+    chip = targets()[target]
+    with Compiled(Conversion(spec, weights, samples, chip, scheme, form)) as made:
+        check_configuration(made.summary, chip)
         assert made.on_cpu == 0
         assert {row["Target"] for row in made.operators} == {"NPU"}
         assert made.cycles > 100
@@ -93,6 +108,34 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
         board = on_linux(spec, made.model, files["tflite"])
         board.check(rows[:10])
         assert np.array_equal(board.run(rows[:100]), expected[:100])
+
+
+def check_configuration(summary, chip):
+    """Vela has compiled with the configuration of the table, a board's too."""
+    told = (summary["accelerator_configuration"], summary["system_config"], summary["memory_mode"])
+    npu = chip.npu.title().replace("-", "_")
+    assert told == (npu, chip.system_config, chip.memory_mode)
+    assert float(summary["core_clock"]) == chip.clock_mhz * 1e6
+    if chip.name == "alif-e8-u85":  # what Alif's own documentation prints, in GiB/s
+        found = [round(float(summary[f"{m}_bandwidth"]), 2) for m in ("sram", "off_chip_flash")]
+        assert found == [11.92, 0.72]
+
+
+def test_the_configurations_of_the_table_are_those_of_velas_file():
+    read = (
+        "import sys; from pathlib import Path; from ethosu.vela import architecture_features as a; "
+        "sys.stdout.write((Path(a.CONFIG_FILES_PATH) / 'Arm/vela.ini').read_text('utf-8'))"
+    )
+    command = [interpreter(ENVIRONMENT, print), "-c", read]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    vela = ConfigParser()
+    vela.read_string(done.stdout)
+    for chip in targets().values():
+        assert f"Memory_Mode.{chip.memory_mode}" in vela
+        name = f"System_Config.{chip.system_config}"
+        assert (name in vela) == (not chip.section)  # a section of our own hides none of Vela's
+        if name in vela:
+            assert float(vela[name]["core_clock"]) == chip.clock_mhz * 1e6
 
 
 def check_trace(made, rows, answers):

@@ -299,6 +299,8 @@ def test_a_bundle_without_the_file_and_another_boards(
     soc.write_bytes(b"fsl,imx93-11x11-evk\0fsl,imx93\0")
     monkeypatch.setattr(board, "_SOC_FILE", soc)
     open_backend("ethosu", bundle)
+    bundle.manifest["artifacts"][MEMBER]["target"] = "imx93"
+    open_backend("ethosu", bundle)
     bundle.manifest["artifacts"][MEMBER]["target"] = "ethos-u55-128"
     try:
         with pytest.raises(

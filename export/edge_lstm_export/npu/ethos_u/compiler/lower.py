@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from ethosu.vela import vela
+from ethosu.vela.architecture_features import CONFIG_FILES_PATH
 from executorch.backends.arm.common.annotation_meta import ArmAnnotationInfo
 from executorch.backends.arm.ethosu import EthosUCompileSpec, EthosUPartitioner
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
@@ -14,6 +17,7 @@ from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 from .grids import TYPES
 from .step import Step
 
+VELA_INI = "Arm/vela.ini"  # in Vela's folder of configurations
 _CALLS = ("executorch_call_delegate", "getitem")
 
 
@@ -32,8 +36,9 @@ class Lowered:
     outputs: list[int]
 
 
-def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: Path) -> Lowered:
-    """target: accelerator, system_config, memory_mode of Vela. sizes: of x and the states.
+def lowered(step: Step, sizes: dict[str, int], target: dict[str, Any], folder: Path) -> Lowered:
+    """target: accelerator, system_config, memory_mode of Vela, and the section of the system
+    configuration, empty if Vela has it. sizes: of x and the states.
 
     folder: gets TOSA's file and Vela's. Raises RuntimeError if the net became no graph, or several.
     """
@@ -46,13 +51,15 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
             # What ArmQuantizer marks. The partitioner takes no other node.
             marks = node.meta.setdefault("custom", {})
             marks[ArmAnnotationInfo.CUSTOM_META_KEY] = {"quantized": True}
+    config = _config(target, folder)
     spec = EthosUCompileSpec(
         target["accelerator"],
         system_config=target["system_config"],
         memory_mode=target["memory_mode"],
         extra_flags=["--verbose-performance"],
+        config_ini=config,
     )
-    spec.dump_intermediate_artifacts_to(str(folder))
+    spec.dump_intermediate_artifacts_to(_from_here(folder))
     edge = to_edge_transform_and_lower(
         exported,
         partitioner=[EthosUPartitioner(spec)],
@@ -75,7 +82,7 @@ def lowered(step: Step, sizes: dict[str, int], target: dict[str, str], folder: P
     places = [given.index(name) for name in names]
     outputs = [int(item.args[1]) for item in output.args[0]]
     pte = bytes(edge.to_executorch().buffer)
-    tflite = _tflite(files[0], target, folder / "tflite")
+    tflite = _tflite(files[0], target, config, folder / "tflite")
     return Lowered(files[0].read_bytes(), pte, tflite, on_cpu, places, outputs)
 
 
@@ -87,12 +94,31 @@ def examples(step: Step, sizes: dict[str, int]) -> tuple[torch.Tensor, ...]:
     )
 
 
-def _tflite(tosa: Path, target: dict[str, str], folder: Path) -> bytes:
+def _config(target: dict[str, Any], folder: Path) -> str:
+    """Vela's own file, or a copy of it with the section besides. The memory modes are Vela's."""
+    if not target["section"]:
+        return VELA_INI
+    own = (Path(CONFIG_FILES_PATH) / VELA_INI).read_text("utf-8")
+    lines = [f"[System_Config.{target['system_config']}]"]
+    lines += [f"{key}={value}" for key, value in target["section"].items()]
+    file = folder / "board.ini"
+    file.write_text("\n".join([own, *lines, ""]), "utf-8")
+    return _from_here(file)
+
+
+def _from_here(path: Path) -> str:
+    """ExecuTorch splits Vela's options at spaces. The worker stands in its folder, whose own path
+    may have one. Vela seeks FOLDER/FILE.ini in its own folders, but for one that begins with a dot.
+    """
+    return f"./{os.path.relpath(path)}"
+
+
+def _tflite(tosa: Path, target: dict[str, Any], config: str, folder: Path) -> bytes:
     """Vela takes TOSA, and writes TFLite. So no converter of TensorFlow is needed."""
     vela.main(
         [
             f"--accelerator-config={target['accelerator']}",
-            "--config=Arm/vela.ini",
+            f"--config={config}",
             f"--system-config={target['system_config']}",
             f"--memory-mode={target['memory_mode']}",
             "--output-format=tflite",
