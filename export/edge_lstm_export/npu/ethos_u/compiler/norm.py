@@ -10,9 +10,8 @@ part in each division.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from .values import Value
 
@@ -28,20 +27,24 @@ ROOM = 2.0  # of the centered values beyond the calibration set's, and its squar
 def normalized(tape: Tape, a: Value, scale: Any, shift: Any, epsilon: float) -> Value:
     n = a.size
     centered = tape.apply("sub", a, tape.average(a, 1 / n), ROOM)
+    # The rounding of a large mean is a mean again. So equal values become zeros.
+    centered = tape.apply("sub", centered, tape.rest(centered, 1 / n), ROOM)
     c = tape.beside(centered, math.sqrt(n * epsilon))
     for stage in range(STAGES):
         squares = tape.square(c)
-        d = tape.choose(squares.site, lambda s=squares, k=stage: _added(s.data.sum(-1) / n, k))
-        v = tape.average(squares, 1 / n, d, 1.0 if stage else ROOM**2)
+        d = tape.choose(squares.site, partial(_added, squares, n, stage))
+        v = tape.average(squares, 1 / n, d, room=1 if stage else ROOM**2)
         factor = tape.rsqrt(v, ROOM)
         if not d:
             break
         c = tape.apply("mul", c, factor)
-    return tape.part(c, n) * factor * scale + shift
+    y: Value = tape.part(c, n) * factor * scale + shift
+    return y
 
 
-def _added(variances: torch.Tensor, stage: int) -> float:
+def _added(squares: Value, n: int, stage: int) -> float:
     """d, which is 0 in the last division."""
+    variances = squares.data.sum(-1) / n
     low, high = variances.min().item(), variances.max().item()
     if stage and (high <= NEAR * low or stage == STAGES - 1):
         return 0.0

@@ -22,6 +22,7 @@ from .values import Joined, Sums, Value, valued
 # Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
 # wider range would make each of them longer.
 FLAT = {"sigmoid": (-10.0, 10.0), "tanh": (-5.5, 5.5), "relu": (0.0, math.inf)}
+NOWHERE = (-math.inf, math.inf)
 WIDE = 1.5  # times that range, before a change of the grid pays
 FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
 MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
@@ -157,7 +158,7 @@ class Tape:
             self.flat[site] = FLAT[function]
         if self._ranges is None:
             return self._watched(site, sums)
-        grid = self._grid(site, *([FLAT[function]] if function in FLAT else []))
+        grid = self._grid(site, FLAT.get(function, NOWHERE))
         if self.form.fine:
             x, W = self._side_by_side([(self._narrow(x), W) for x, W in sums.terms])
             return self._result(site, self._linear(x, W, sums.bias, fine=True), grid)
@@ -200,14 +201,15 @@ class Tape:
         return self._chosen[site]
 
     def average(self, a: Value, weight: float, added: float = 0.0, room: float = 1.0) -> Value:
-        """(N, 1): the sum of each row, times weight, and `added`. Weights that are alike are exact
-        in one int8."""
+        """(N, 1): the sum of each row, times weight, and `added`. room: as of `apply`."""
         site = self._site("average")
-        weights = torch.full((a.size, 1), weight, dtype=a.float.dtype)
-        bias = torch.full((1,), added, dtype=a.float.dtype)
-        if self._ranges is None:
-            return self._see(site, a.float @ weights + bias)
-        return self._result(site, self._linear(a, weights, bias), self._grid(site, room=room))
+        grid = None if self._ranges is None else self._grid(site, room=room)
+        return self._result(site, self._alike(a, weight, added), grid)
+
+    def rest(self, a: Value, weight: float) -> Value:
+        """(N, 1): a mean that is nothing but rounding. It has no site, because floats have none."""
+        data = self._alike(a, weight)
+        return Value(self, data if a.grid is None else a.grid.quantize(data), a.grid)
 
     def beside(self, a: Value, number: float) -> Value:
         """(N, size + 1): with a constant, on the grid of a."""
@@ -285,9 +287,7 @@ class Tape:
             self.made[site] = made = self.moved(made, fixed)
         return made
 
-    def _grid(
-        self, site: str, flat: tuple[float, float] = (-math.inf, math.inf), room: float = 1.0
-    ) -> Grid:
+    def _grid(self, site: str, flat: tuple[float, float] = NOWHERE, room: float = 1.0) -> Grid:
         assert self._ranges is not None
         bits = self.form.bits
         room = room * MARGIN[bits] if bits == 16 else MARGIN[bits]
@@ -359,6 +359,12 @@ class Tape:
             torch.int32,
         )
         return torch.nn.functional.linear(x.float, weights, added)
+
+    def _alike(self, a: Value, weight: float, added: float = 0.0) -> torch.Tensor:
+        """Weights that are alike are exact in one int8."""
+        W = torch.full((a.size, 1), weight, dtype=a.float.dtype)
+        bias = torch.full((1,), added, dtype=a.float.dtype)
+        return a.float @ W + bias if self._ranges is None else self._linear(a, W, bias)
 
     def _where_not_flat(self, kind: str, a: Value) -> Value:
         """On the range in which the function is not flat, if it is 16 bits of a much wider one,
