@@ -63,6 +63,14 @@ def test_equal_values_give_the_shift(seen):
     assert np.abs(found - expected).max() < 1e-3
 
 
+@pytest.mark.parametrize("epsilon", [1e-9, 1.2e-38])
+def test_equal_values_take_no_steps_from_the_others(epsilon):
+    """Here they are divided by next to nothing."""
+    rows = np.concatenate([np.ones((20, COUNT)), drawn(0, 100)])
+    found, expected = of_rows(rows, rows, epsilon=epsilon)
+    assert compare(found, expected).nrmse < 1e-3
+
+
 def test_small_rows_are_divided_by_epsilon():
     """Variances about epsilon and below it."""
     rows = drawn(0, 1000, steps=100)

@@ -10,22 +10,42 @@ part in each division.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .values import Value
-
-if TYPE_CHECKING:
-    from .tape import Tape
 
 NEAR = 16.0  # the ratio of variances at which 1 / sqrt(v) is taken: the table is right within 4e-4
 PIECES = 50  # d is no less than this part of the largest variance: about a piece of the table
 STAGES = 4
+LEAST = 1e-12  # epsilon: its square root stays a float32 through all divisions
 ROOM = 2.0  # of the centered values beyond the calibration set's, and its square of variances
 
 
-def normalized(tape: Tape, a: Value, scale: Any, shift: Any, epsilon: float) -> Value:
+class Operators(Protocol):
+    """The tape (`tape.Tape`), as it is seen here."""
+
+    def apply(self, kind: str, a: Any, b: Any, room: float = 1.0) -> Value: ...
+
+    def choose(self, site: str, made: Callable[[], float]) -> float: ...
+
+    def average(self, a: Value, weight: float, added: float = 0.0, room: float = 1.0) -> Value: ...
+
+    def rest(self, a: Value, weight: float) -> Value: ...
+
+    def beside(self, a: Value, number: float) -> Value: ...
+
+    def part(self, a: Value, size: int) -> Value: ...
+
+    def square(self, a: Value) -> Value: ...
+
+    def rsqrt(self, a: Value, room: float) -> Value: ...
+
+
+def normalized(tape: Operators, a: Value, scale: Any, shift: Any, epsilon: float) -> Value:
     n = a.size
+    epsilon = max(epsilon, LEAST)
     centered = tape.apply("sub", a, tape.average(a, 1 / n), ROOM)
     # The rounding of a large mean is a mean again. So equal values become zeros.
     centered = tape.apply("sub", centered, tape.rest(centered, 1 / n), ROOM)

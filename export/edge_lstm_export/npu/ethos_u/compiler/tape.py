@@ -234,9 +234,14 @@ class Tape:
         return self._result(site, a.float * a.float, between(0.0, top, a.grid.bits))
 
     def rsqrt(self, a: Value, room: float) -> Value:
+        """Below a quarter of the table's first piece it goes no further, because larger results
+        would take the steps from those that are right."""
         site = self._site("rsqrt")
-        grid = None if self._ranges is None else self._grid(site, room=room)
-        return self._result(site, torch.rsqrt(a.float), grid)
+        data = torch.rsqrt(a.float)
+        if a.grid is None or self._ranges is None:
+            return self._result(site, data)
+        top = min(self._ranges[site][1] * room, (a.grid.range[1] / 1024) ** -0.5)
+        return self._result(site, data, between(0.0, top, a.grid.bits))
 
     # --- how ---
 
