@@ -53,6 +53,19 @@ def one_layer_spec(kind: str, head: str = "none", **options: Any) -> rt.ModelSpe
     return dataclasses.replace(plain_spec(1, 8), network=network_from(3, layers))
 
 
+def normed_spec(kind: str, **options: Any) -> rt.ModelSpec:
+    """As `one_layer_spec`, with a layer normalization and a PReLU before the head."""
+    spec = one_layer_spec(kind, **options)
+    first, head = (layer.to_dict() for layer in spec.network.layers)
+    layers = [
+        first,
+        {"type": "layer-norm", "name": "norm", "inputs": ["r0"]},
+        {"type": "prelu", "name": "bent", "inputs": ["norm"]},
+        {**head, "inputs": ["bent"]},
+    ]
+    return dataclasses.replace(spec, network=network_from(3, layers))
+
+
 def mixed_spec() -> rt.ModelSpec:
     """Layers of unequal sizes with skips and activations, dense ones before, between and behind."""
     layers = (

@@ -26,7 +26,7 @@ from helpers.calibration import calibration_for
 from helpers.ethosu import delegate, on_the_board
 from helpers.faults import fails
 from helpers.paths import ROOT
-from helpers.specs import feature_rows, mixed_spec, one_layer_spec
+from helpers.specs import feature_rows, mixed_spec, normed_spec, one_layer_spec
 from helpers.weights import counting_weights, random_weights
 
 pytestmark = [
@@ -71,8 +71,9 @@ def in_a_space(tmp_path, monkeypatch):
         (mixed_spec(), "alif-e8-u85", "a16w8", "fine", 1e-3),
         (RELU, "alif-e7-he", "a8w8", "plain", 5e-2),
         (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
+        (normed_spec("lstm"), "ethos-u55-128", "a16w8", "fine", 2e-3),
     ],
-    ids=["gru", "graph", "relu", "counts"],
+    ids=["gru", "graph", "relu", "counts", "norm"],
 )
 def test_all_runs_on_the_npu_and_our_integers_are_the_models(
     spec, target, scheme, form, limit, on_linux

@@ -29,7 +29,7 @@ from helpers.specs import one_layer_spec
 pytestmark = pytest.mark.usefixtures("tmp")
 LAYERS = """
 [[model.layers]]
-type = "layer-norm"
+type = "softmax"
 
 [[model.layers]]
 type = "gru"
@@ -60,11 +60,11 @@ def export(regress_run, tmp_path, capsys) -> Callable[..., str]:
     return fails
 
 
-def normalized(path: Path) -> None:
-    """A bundle with a layer that normalizes."""
+def without_form(path: Path) -> None:
+    """A bundle with a layer that has no form in integers."""
     layers = [
-        {"type": "layer-norm", "name": "norm", "inputs": ["x"]},
-        {"type": "lstm", "name": "r0", "inputs": ["norm"], "units": 8},
+        {"type": "softmax", "name": "shares", "inputs": ["x"]},
+        {"type": "lstm", "name": "r0", "inputs": ["shares"], "units": 8},
         {"type": "dense", "name": "head", "inputs": ["r0"], "units": 3},
     ]
     spec = dataclasses.replace(one_layer_spec("lstm"), network=network_from(3, layers))
@@ -82,8 +82,8 @@ def test_a_target_that_does_not_exist(verb, export, tmp_path, capsys):
     if verb == "export":
         said = export(2, "--target", "ethos-u55-129")
     else:
-        normalized(tmp_path / "norm.edge")
-        rest = ["--target"] if verb == "targets" else [str(tmp_path / "norm.edge"), "--target"]
+        without_form(tmp_path / "odd.edge")
+        rest = ["--target"] if verb == "targets" else [str(tmp_path / "odd.edge"), "--target"]
         rest = ["ethos-u55-129"] if verb == "targets" else [*rest, "ethos-u55-129"]
         assert main([verb, *rest]) == 2
         (said,) = capsys.readouterr().err.splitlines()
@@ -92,9 +92,9 @@ def test_a_target_that_does_not_exist(verb, export, tmp_path, capsys):
 
 
 def test_a_scheme_that_it_does_not_have(tmp_path, capsys):
-    normalized(tmp_path / "norm.edge")
+    without_form(tmp_path / "odd.edge")
     asked = ["--target", "ethos-u55-128", "--scheme", "w8a8"]
-    assert main(["lint", str(tmp_path / "norm.edge"), *asked]) == 2
+    assert main(["lint", str(tmp_path / "odd.edge"), *asked]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert "'w8a8' is not offered for ethos-u55-128; expected one of a8w8, a16w8" in said
 
@@ -105,15 +105,15 @@ def test_a_layer_without_a_form_in_integers(regress_run, tmp_path, capsys, monke
     folder = regress_run.path.parent
     text = (folder / "config.toml").read_text()
     text = text.replace("hidden_size = 8\n", "").replace("epochs = 40", "epochs = 1")
-    (folder / "norm.toml").write_text(f"{text}{LAYERS}")
-    run = train(load_config(folder / "norm.toml"), tmp_path / "run")
+    (folder / "odd.toml").write_text(f"{text}{LAYERS}")
+    run = train(load_config(folder / "odd.toml"), tmp_path / "run")
     made = tmp_path / "net.edge"
     asked = ["export", str(run.path), "-o", str(made)]
     assert main([*asked, *TARGET]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
         "edge-lstm: error: ethos-u55-128 a16w8 can't be made: "
-        "layer 'layer-norm0' normalizes its input, which has no form in integers here; use a "
+        "layer 'softmax0' divides by a sum of powers, which has no form in integers here; use a "
         "backend of the CPU, or another network"
     )
     assert not made.exists()
@@ -122,7 +122,9 @@ def test_a_layer_without_a_form_in_integers(regress_run, tmp_path, capsys, monke
     capsys.readouterr()
     assert main(["lint", str(made), *TARGET]) == 1
     (found,) = capsys.readouterr().out.splitlines()
-    assert found.startswith("error: layer-has-integers: layer 'layer-norm0' normalizes its input")
+    assert found.startswith(
+        "error: layer-has-integers: layer 'softmax0' divides by a sum of powers"
+    )
 
 
 # --- the environment ---

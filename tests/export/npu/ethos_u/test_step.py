@@ -14,7 +14,7 @@ from edge_lstm_export.npu.ethos_u.compiler.values import Value
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.model.network import network_from
 from helpers.calibration import calibration_for
-from helpers.specs import feature_rows, mixed_spec, one_layer_spec
+from helpers.specs import feature_rows, mixed_spec, normed_spec, one_layer_spec
 from helpers.weights import counting_weights, random_weights
 
 STEPS = 60
@@ -139,7 +139,9 @@ def test_a_grid_of_8_bits_has_the_range_and_an_exact_zero(low, high):
     assert moved.abs().max() <= grid.scale
 
 
-@pytest.mark.parametrize("spec", [one_layer_spec("lstm"), one_layer_spec("gru"), mixed_spec()])
+@pytest.mark.parametrize(
+    "spec", [one_layer_spec("lstm"), one_layer_spec("gru"), mixed_spec(), normed_spec("gru")]
+)
 def test_the_values_inside_are_those_of_float64(spec):
     weights = random_weights(spec)
     step = quantized(spec.network, weights, Form(16), calibration_for(spec, weights, 100))
@@ -178,10 +180,10 @@ def test_integers_inside_are_numbers():
 
 def test_a_layer_that_has_no_form_is_refused_by_name():
     layers = [
-        {"type": "layer-norm", "name": "norm", "inputs": ["x"]},
-        {"type": "dense", "name": "head", "inputs": ["norm"], "units": 2},
+        {"type": "softmax", "name": "shares", "inputs": ["x"]},
+        {"type": "dense", "name": "head", "inputs": ["shares"], "units": 2},
     ]
     network = network_from(3, layers)
     weights = {n: np.ones(s, np.float32) for n, s in network.weights.items()}
-    with pytest.raises(ValueError, match="layer normalization has no form in integers"):
+    with pytest.raises(ValueError, match="softmax has no form in integers"):
         quantized(network, weights, Form(16), {"x": np.ones((2, 3), np.float32)})

@@ -21,7 +21,7 @@ from edge_lstm_runtime import ConfigError
 from edge_lstm_runtime.model.measured import Measured
 from edge_lstm_runtime.model.network import network_from
 from helpers.paths import ROOT
-from helpers.specs import make_spec, mixed_spec, one_layer_spec
+from helpers.specs import make_spec, mixed_spec, normed_spec, one_layer_spec
 
 # What `vela --help` of 5.1.0 lists.
 MACS = {"u55": (32, 64, 128, 256), "u65": (256, 512), "u85": (128, 256, 512, 1024, 2048)}
@@ -52,18 +52,20 @@ def test_recurrent_layers_pass_lint(kind):
     options = {"kernel": 2} if kind == "causal-conv" else {}
     assert not findings(one_layer_spec(kind, **options))
     assert not findings(mixed_spec())
+    assert not findings(normed_spec(kind, **options))
 
 
 @pytest.mark.parametrize(
     ("layer", "what"),
     [
-        ({"type": "layer-norm"}, "normalizes its input"),
         ({"type": "softmax"}, "divides by a sum of powers"),
+        ({"type": "embedding", "count": 5, "units": 2}, "looks up a row"),
     ],
 )
 def test_a_layer_without_a_form_is_named(layer, what):
     layers = [
-        {"name": "odd", "inputs": ["x"], **layer},
+        {"type": "dense", "name": "one", "inputs": ["x"], "units": 1},
+        {"name": "odd", "inputs": ["one"], **layer},
         {"type": "dense", "name": "head", "inputs": ["odd"], "units": 3},
     ]
     spec = dataclasses.replace(one_layer_spec("lstm"), network=network_from(3, layers))

@@ -35,13 +35,14 @@ class Step(torch.nn.Module):
         self.fixed: dict[str, Grid] = {}  # of the sites that become states
         self.edges: dict[str, Grid] = {}  # x, y and the states by name
         self.columns: dict[str, tuple[float, ...]] = {}  # of states, as of Value
+        self.chosen: dict[str, float] = {}  # by the first run, see Tape
         self.inside: Sequence[str] = ()
         self._kept = 0
 
     def run(self, x: torch.Tensor, states: Sequence[torch.Tensor]) -> tuple[Tape, dict[str, Value]]:
         """y and the states by name. Floats if the ranges are not known yet."""
         self._kept = 0
-        tape = Tape(self._form, self.ranges, self.fixed, self._constant)
+        tape = Tape(self._form, self.ranges, self.fixed, self._constant, self.chosen)
         edge = self.edges.get
         values: dict[str, Any] = {FEATURES: Value(tape, x, edge(FEATURES))}
         before = {
@@ -74,6 +75,7 @@ class Step(torch.nn.Module):
         """The same step in float64."""
         made = Step(self._net, {}, self._form)
         made._weights = {name: weights.double() for name, weights in self._weights.items()}
+        made.chosen = self.chosen
         return made
 
     def whole(self, name: str, values: Any) -> torch.Tensor:

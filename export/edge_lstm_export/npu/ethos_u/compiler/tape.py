@@ -16,11 +16,13 @@ from typing import Any
 import torch
 
 from .grids import SIGMOID, TANH, Grid, between, symmetric
+from .norm import normalized
 from .values import Joined, Sums, Value, valued
 
 # Beyond these sums the functions are flat within 5e-5. A table of an int16 has 512 pieces, and a
 # wider range would make each of them longer.
 FLAT = {"sigmoid": (-10.0, 10.0), "tanh": (-5.5, 5.5), "relu": (0.0, math.inf)}
+NOWHERE = (-math.inf, math.inf)
 WIDE = 1.5  # times that range, before a change of the grid pays
 FIXED = {"sigmoid": SIGMOID, "tanh": TANH}
 MARGIN = {8: 1.02, 16: 1.25}  # of a range beyond the calibration set's: 16 bits have room
@@ -51,7 +53,8 @@ FORMS = {
 class Tape:
     """ranges: site -> (low, high), None in the run that finds them. fixed: the grids of sites that
     are states. keep: makes a constant of the module. made: the value of each site.
-    flat: of sums, beyond which numbers the function that reads them is flat."""
+    flat: of sums, beyond which numbers the function that reads them is flat. chosen: site -> a
+    number that the first run of all has taken from the calibration set."""
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Tape:
         ranges: Mapping[str, tuple[float, float]] | None,
         fixed: Mapping[str, Grid],
         keep: Callable[[torch.Tensor], torch.Tensor],
+        chosen: dict[str, float],
     ) -> None:
         self.form = form
         self.layer = ""
@@ -68,6 +72,7 @@ class Tape:
         self._ranges = ranges
         self._fixed = fixed
         self._keep = keep
+        self._chosen = chosen
         self._count = 0
         self._narrowed: dict[Value, Value] = {}
 
@@ -119,7 +124,7 @@ class Tape:
         return value
 
     def normalize(self, a: Any, scale: Any, shift: Any, epsilon: float) -> Any:
-        raise ValueError("layer normalization has no form in integers")
+        return normalized(self, valued(a), scale, shift, epsilon)
 
     def softmax(self, a: Any) -> Any:
         raise ValueError("softmax has no form in integers")
@@ -129,13 +134,15 @@ class Tape:
 
     # --- what values call ---
 
-    def apply(self, kind: str, a: Any, b: Any) -> Value:
+    def apply(self, kind: str, a: Any, b: Any, room: float = 1.0) -> Value:
+        """room: times the range of the calibration set, if there are 16 bits."""
         site = self._site(kind)
         a = valued(a)
         b = valued(b) if isinstance(b, Value | Sums) else self._constant(b)
         columns = a.columns or b.columns
         if not columns:
-            return self._result(site, _BINARY[kind](a.float, b.float))
+            grid = None if self._ranges is None else self._grid(site, room=room)
+            return self._result(site, _BINARY[kind](a.float, b.float), grid)
         grid = a.on if a.columns else b.on
         if kind == "mul":
             b = self.scaled(b, ()) if a.columns else b
@@ -151,10 +158,10 @@ class Tape:
             self.flat[site] = FLAT[function]
         if self._ranges is None:
             return self._watched(site, sums)
-        grid = self._grid(site, *([FLAT[function]] if function in FLAT else []))
+        grid = self._grid(site, FLAT.get(function, NOWHERE))
         if self.form.fine:
             x, W = self._side_by_side([(self._narrow(x), W) for x, W in sums.terms])
-            return self._result(site, self._linear(x, W, sums.bias), grid)
+            return self._result(site, self._linear(x, W, sums.bias, fine=True), grid)
         if len(sums.terms) == 1:
             ((x, W),) = sums.terms
             # ExecuTorch takes no table of 16 bits behind a product of 8 bits.
@@ -184,6 +191,57 @@ class Tape:
             self._see(f"{site}.{n}", part)
             total = total + part
         return self._result(site, total)
+
+    # --- what `norm.py` calls ---
+
+    def choose(self, site: str, made: Callable[[], float]) -> float:
+        """A number from the calibration set, the same in each run."""
+        if site not in self._chosen:
+            self._chosen[site] = made()
+        return self._chosen[site]
+
+    def average(self, a: Value, weight: float, added: float = 0.0, room: float = 1.0) -> Value:
+        """(N, 1): the sum of each row, times weight, and `added`. room: as of `apply`."""
+        site = self._site("average")
+        grid = None if self._ranges is None else self._grid(site, room=room)
+        return self._result(site, self._alike(a, weight, added), grid)
+
+    def rest(self, a: Value, weight: float) -> Value:
+        """(N, 1): a mean that is nothing but rounding. It has no site, because floats have none."""
+        data = self._alike(a, weight)
+        return Value(self, data if a.grid is None else a.grid.quantize(data), a.grid)
+
+    def beside(self, a: Value, number: float) -> Value:
+        """(N, size + 1): with a constant, on the grid of a."""
+        site = self._site("beside")
+        constant = torch.full((1, 1), number, dtype=a.float.dtype)
+        if a.grid is not None:
+            constant = a.grid.dequantize(self._keep(a.grid.quantize(constant)))
+        if len(a.data) > 1:
+            constant = constant.expand(len(a.data), 1)
+        return self._unmoved(site, torch.cat([a.float, constant], -1), a.grid)
+
+    def part(self, a: Value, size: int) -> Value:
+        """The first columns."""
+        return self._unmoved(self._site("part"), a.float[:, :size], a.grid)
+
+    def square(self, a: Value) -> Value:
+        """Of the range of a, so that nothing is cut off."""
+        site = self._site("square")
+        if a.grid is None:
+            return self._result(site, a.float * a.float)
+        top = max(map(abs, a.grid.range)) ** 2
+        return self._result(site, a.float * a.float, between(0.0, top, a.grid.bits))
+
+    def rsqrt(self, a: Value, room: float) -> Value:
+        """Below a quarter of the table's first piece it goes no further, because larger results
+        would take the steps from those that are right."""
+        site = self._site("rsqrt")
+        data = torch.rsqrt(a.float)
+        if a.grid is None or self._ranges is None:
+            return self._result(site, data)
+        top = min(self._ranges[site][1] * room, (a.grid.range[1] / 1024) ** -0.5)
+        return self._result(site, data, between(0.0, top, a.grid.bits))
 
     # --- how ---
 
@@ -234,17 +292,22 @@ class Tape:
             self.made[site] = made = self.moved(made, fixed)
         return made
 
-    def _grid(self, site: str, flat: tuple[float, float] = (-math.inf, math.inf)) -> Grid:
+    def _grid(self, site: str, flat: tuple[float, float] = NOWHERE, room: float = 1.0) -> Grid:
         assert self._ranges is not None
         bits = self.form.bits
-        low, high = (v * MARGIN[bits] for v in self._ranges[site])
+        room = room * MARGIN[bits] if bits == 16 else MARGIN[bits]
+        low, high = (v * room for v in self._ranges[site])
         return between(max(low, flat[0]), max(min(high, flat[1]), 0.0), bits)
 
     def _constant(self, value: Any) -> Value:
         data = torch.as_tensor(value, dtype=torch.float32).reshape(1, -1)
         if self._ranges is None:
             return Value(self, data)
-        grid = between(data.min().item(), data.max().item(), self.form.bits)
+        # torch.export has no numbers, so they are those of the run before.
+        site = f"{self.layer}.{self._count}.constant"
+        low = self.choose(f"{site}.low", lambda: data.min().item())
+        high = self.choose(f"{site}.high", lambda: data.max().item())
+        grid = between(low, high, self.form.bits)
         return Value(self, self._keep(grid.quantize(data)), grid)
 
     def _narrow(self, x: Value) -> Value:
@@ -268,13 +331,15 @@ class Tape:
         joined = torch.cat([one.dequantize(x.data) for x, _ in terms], -1)
         return Value(self, one.quantize(joined), one), weights
 
-    def _linear(self, x: Value, W: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """x W + bias, with int8 weights of a scale for each column."""
+    def _linear(
+        self, x: Value, W: torch.Tensor, bias: torch.Tensor, fine: bool = False
+    ) -> torch.Tensor:
+        """x W + bias, with int8 weights of a scale for each column. fine: as of Form."""
         rows = W.T.contiguous()  # (columns, in)
         top = rows.abs().amax(1).clamp_min(1e-9)
         scales = top / 127
         whole = torch.clamp(torch.round(rows / scales[:, None]), -127, 127)
-        if self.form.fine:
+        if fine:
             # The integers of x on a grid that is FINE times wider are those of x / FINE.
             rest = torch.round((rows / scales[:, None] - whole) * FINE).clamp(-127, 127)
             whole = torch.cat([whole, rest], 1)
@@ -299,6 +364,12 @@ class Tape:
             torch.int32,
         )
         return torch.nn.functional.linear(x.float, weights, added)
+
+    def _alike(self, a: Value, weight: float, added: float = 0.0) -> torch.Tensor:
+        """Weights that are alike are exact in one int8."""
+        W = torch.full((a.size, 1), weight, dtype=a.float.dtype)
+        bias = torch.full((1,), added, dtype=a.float.dtype)
+        return a.float @ W + bias if self._ranges is None else self._linear(a, W, bias)
 
     def _where_not_flat(self, kind: str, a: Value) -> Value:
         """On the range in which the function is not flat, if it is 16 bits of a much wider one,
