@@ -24,14 +24,15 @@ def pack(artifact: Artifact) -> Packed:
         summary["on_chip_flash_memory_used"]
     )
     sram = float(summary["sram_memory_used"])
-    memory = {"internal": round(1.024 * sram, 3), "weight": round(1.024 * flash, 3)}
+    dram = float(summary["dram_memory_used"])  # of some memory modes, with the weights
+    memory = {"internal": round(1.024 * sram, 3), "weight": round(1.024 * (flash + dram), 3)}
     estimates = [
         ("cycles of a step", str(made.cycles)),
         ("time of a step", time),
         ("system configuration", f"{summary['system_config']}, {summary['memory_mode']}"),
         ("SRAM", f"{sram:.2f} KiB"),
         ("flash", f"{flash:.2f} KiB"),
-        ("DRAM", f"{float(summary['dram_memory_used']):.2f} KiB"),
+        ("DRAM", f"{dram:.2f} KiB"),
         ("operators on the CPU", str(made.on_cpu)),
     ]
     facts: dict[str, Any] = {

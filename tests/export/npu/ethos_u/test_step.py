@@ -9,7 +9,7 @@ import torch
 from edge_lstm_export.npu.ethos_u.compiler import inside
 from edge_lstm_export.npu.ethos_u.compiler.grids import Grid, between
 from edge_lstm_export.npu.ethos_u.compiler.step import answers, quantized
-from edge_lstm_export.npu.ethos_u.compiler.tape import FORMS, Form
+from edge_lstm_export.npu.ethos_u.compiler.tape import FORMS, Form, Tape
 from edge_lstm_export.npu.ethos_u.compiler.values import Value
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.model.network import network_from
@@ -174,8 +174,11 @@ def test_a_sum_is_compared_where_its_function_is_not_flat():
 
 
 def test_integers_inside_are_numbers():
-    value = Value(None, torch.zeros(1, 2), Grid(0.5, -3, 8), "", (1.0, 0.25))
-    assert inside.real(value, np.array([[-3, 1]], np.int8)).tolist() == [[0.0, 0.5]]
+    tape = Tape(Form(8), None, {}, torch.clone, {})
+    value = Value(tape, torch.zeros(1, 2), Grid(0.5, -3, 8), "sum", (1.0, 0.25))
+    assert inside.real(value, np.array([[-5, 1]], np.int8)).tolist() == [[-1.0, 0.5]]
+    tape.flat["sum"] = (0.0, np.inf)
+    assert inside.real(value, np.array([[-5, 1]], np.int8)).tolist() == [[0.0, 0.5]]
 
 
 def test_a_layer_that_has_no_form_is_refused_by_name():

@@ -26,17 +26,20 @@ def sites(step: Step, sizes: Mapping[str, int]) -> dict[str, Value]:
 
 
 def real(value: Value, whole: Any) -> Floats:
-    """Integers of a site as the numbers that they stand for. whole: (steps, size)."""
+    """Integers of a site as the numbers that they stand for, cut off as in `exact`.
+
+    whole: (steps, size).
+    """
     grid = value.on
     columns = np.array(value.columns or (1.0,))
-    found: Floats = (np.asarray(whole, np.float64) - grid.zero_point) * grid.scale * columns
-    return found
+    numbers = (np.asarray(whole, np.float64) - grid.zero_point) * grid.scale * columns
+    return _cut(value, value.site, numbers)
 
 
 def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
     """(steps, size) of y, each state and each site in float64, from zero on. rows: (steps, F).
 
-    Sums are cut off where the function that reads them is flat: integers go no further.
+    Sums are cut off where the function that reads them is flat: 8 bits go no further.
     """
     floats = step.in_floats()
     states = [torch.zeros(1, size, dtype=torch.float64) for size in net.state.values()]
@@ -46,6 +49,10 @@ def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
             tape, after = floats.run(torch.tensor(row[None], dtype=torch.float64), states)
             states = [after[name].data for name in net.state]
             for name, value in {**tape.made, **after}.items():
-                low, high = tape.flat.get(name, (None, None))
-                found.setdefault(name, []).append(np.clip(value.data.numpy()[0], low, high))
+                found.setdefault(name, []).append(_cut(value, name, value.data.numpy()[0]))
     return {name: np.stack(parts) for name, parts in found.items()}
+
+
+def _cut(value: Value, site: str, numbers: Floats) -> Floats:
+    found: Floats = np.clip(numbers, *value.tape.flat.get(site, (-np.inf, np.inf)))
+    return found

@@ -13,6 +13,8 @@ from .grids import Grid
 class Maker(Protocol):
     """The tape (`tape.Tape`), as its values see it."""
 
+    flat: dict[str, tuple[float, float]]
+
     def apply(self, kind: str, a: Any, b: Any) -> Value: ...
 
     def product(self, sums: Sums, function: str) -> Value: ...
