@@ -18,6 +18,7 @@ import edge_lstm_runtime as rt
 from edge_lstm import Run
 from helpers.board import ARCHITECTURES, SOURCE, Board, BoardError, cached, make
 from helpers.on_board import Machine, OnBoard, export
+from helpers.on_request import ON_REQUEST
 from helpers.specs import hidden_size
 
 pytestmark = pytest.mark.slow
@@ -166,7 +167,7 @@ def fused_root(
     return with_stand_in(emulated, fused_bundle, tmp_path_factory.mktemp("fused_library"), 3)
 
 
-@pytest.mark.parametrize("form", ["cell", "fused"])
+@pytest.mark.parametrize("form", ["cell", pytest.param("fused", marks=ON_REQUEST)])
 def test_inputs_states_and_outputs_go_through_the_vendors_python(
     python: OnBoard, form: str, request: pytest.FixtureRequest
 ) -> None:

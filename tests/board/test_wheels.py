@@ -174,8 +174,8 @@ def test_auto_asks_in_its_order_and_remembers(
     assert (done.returncode, done.stderr) == (0, "")
     (first, *reasons), (again, *remembered) = json.loads(done.stdout)
     said = [reason.split(":")[:2] for reason in reasons]
-    assert said[0] == [f"rknn ({ARTIFACT})", " not here"]
-    assert [name for name, _ in said[1:]] == [*RUN, "onnx"]
+    assert said[:2] == [["ethosu", " not here"], [f"rknn ({ARTIFACT})", " not here"]]
+    assert [name for name, _ in said[2:]] == [*RUN, "onnx"]
     right = [name for name, what in said if what.startswith(" right (")]
     assert right == RUN
     assert first in right

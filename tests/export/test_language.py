@@ -19,6 +19,7 @@ from edge_lstm_runtime.cli import main
 from edge_lstm_runtime.model.measured import Measured
 from helpers.c_folder import STRICT, headers, passed, run, sources
 from helpers.converter import NEEDS_CONVERTER
+from helpers.on_request import ON_REQUEST
 from helpers.simulated import simulated
 
 PHRASE = 'The quick brown fox "jumps" over a lazy dog?? \\ é */ '
@@ -138,6 +139,7 @@ def test_c_replays_the_golden_text_and_refuses_what_is_no_character(
 
 
 @pytest.mark.slow
+@ON_REQUEST
 @NEEDS_CONVERTER
 def test_the_simulator_writes_the_text_in_fp16_and_int8(prose_run: Run, tmp_path: Path) -> None:
     work = export_run(

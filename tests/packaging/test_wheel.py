@@ -241,6 +241,9 @@ PLUG_IN = ["edge_lstm_export"] + [
     f"edge_lstm_export.npu{name}"
     for name in (
         "",
+        ".ethos_u",
+        ".ethos_u.environment",
+        ".ethos_u.sim",
         ".rknn",
         ".rknn.environment",
         ".rknn.sim",

@@ -299,7 +299,7 @@ def test_a_board_that_is_busy_is_waited_for(fleet: Any, release: Release, tmp_pa
     to.mkdir()
     code = (
         "import fcntl, os, sys, time\nfcntl.flock(os.open(sys.argv[1], 0), fcntl.LOCK_EX)\n"
-        "print(flush=True)\ntime.sleep(3)"
+        "print(flush=True)\ntime.sleep(8)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(to)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

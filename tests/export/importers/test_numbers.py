@@ -21,6 +21,7 @@ from helpers import stand_in
 from helpers.commands import here
 from helpers.converter import NEEDS_CONVERTER
 from helpers.jobs import NET
+from helpers.on_request import ON_REQUEST
 from helpers.sentences import prose
 
 XS = np.random.default_rng(3).normal(size=(600, 1)).astype(np.float32)
@@ -208,6 +209,7 @@ def test_a_state_that_float16_holds_badly_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@ON_REQUEST
 @NEEDS_CONVERTER
 def test_int8_of_heavy_tailed_inputs_on_the_simulator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

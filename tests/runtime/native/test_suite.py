@@ -59,7 +59,7 @@ def test_clang(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cc", ["gcc", "clang"])
+@pytest.mark.parametrize("cc", ["gcc", pytest.param("clang", marks=ON_REQUEST)])
 def test_sanitisers(tmp_path, cc):
     """GCC's UBSan sees overflows of vectors, and Clang's does not."""
     if not compiler(cc):

@@ -16,7 +16,6 @@ from edge_lstm_runtime import (
 from edge_lstm_runtime.backends.artifacts import pick_artifact
 from edge_lstm_runtime.backends.tosa.backend import KIND
 
-from .compiled import Opened, ReferenceModel
 from .environment import ENVIRONMENT
 
 FACTS = Facts(
@@ -32,6 +31,8 @@ def open_backend(bundle: Bundle, *, artifact: str | None = None) -> Backend:
     member, _ = pick_artifact(bundle, KIND, artifact)
     if reason := ENVIRONMENT.unsupported_reason():
         raise BackendUnavailableError(f"backend 'tosa-sim' can't run here: {reason}")
+    from .compiled import Opened, ReferenceModel  # "auto" loads this file for its facts
+
     # The member's own file of TOSA, which the program was read from.
     flatbuffer = bundle.member(f"{member.removesuffix(KIND)}flatbuffer")
     try:
