@@ -75,6 +75,7 @@ LATE = {
 LATE_OF_OURS = {
     "edge_lstm_runtime.trust.check": "verifies a signature: a board without --trusted does without",
     "edge_lstm_runtime.trust.versions": "the same, without --remember",
+    "edge_lstm_export.npu.ethos_u.compiled": "a session on a desktop asks its backend for facts",
 }
 # Libraries that take long to load. A module of ours may be imported late if it brings one of them.
 HEAVY = {name for name, why in LATE.items() if why.startswith("heavy")} | {"numpy", "pydantic"}

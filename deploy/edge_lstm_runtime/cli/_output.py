@@ -40,12 +40,18 @@ class Output:
             self._stream.flush()
 
     def end(self) -> None:
-        """Flush for the last time. Raises ConfigError if some output was lost."""
+        """Flush for the last time: what was printed may have waited in a buffer until now.
+
+        Raises ConfigError if some output was lost, and BrokenPipeError as `write` does.
+        """
+        goes_on = self.goes_on
         self.goes_on = False
         try:
             self.flush()
-        except BrokenPipeError:  # nobody wants the rest
-            return
+        except BrokenPipeError:
+            if goes_on:  # nobody wants the rest
+                return
+            raise
         if self._failed is not None and not isinstance(self._failed, BrokenPipeError):
             raise _lost(self._failed)
 

@@ -49,8 +49,8 @@ class EthosU(Vendor):
     source = "TOSA's integers on NumPy, not a board"
     columns = (("target", 18), ("schemes", 13), ("estimated for", 47), ("boards", 0))
     legend = (
-        "estimated for: the system configuration and the memory mode of Vela. A board is a target "
-        "too, with those of its makers. ?: unknown."
+        "estimated for: Vela's system configuration and memory mode. A board is a target too, with "
+        "its makers'. ?: unknown."
     )
     cycles = "cycles (Vela's estimate)"
     environment = ENVIRONMENT
