@@ -14,6 +14,7 @@ import pytest
 from edge_lstm import load_config, train
 from edge_lstm_export import export_run
 from helpers.converter import NEEDS_CONVERTER
+from helpers.on_request import ON_REQUEST
 from helpers.simulated import simulated
 
 pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
@@ -35,6 +36,7 @@ def recording(name: str, rng: np.random.Generator) -> list[str]:
     return rows
 
 
+@ON_REQUEST
 def test_a_few_inputs_with_heavy_tails_do_not_ruin_int8(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"train{k}" for k in range(60)] + [f"val{k}" for k in range(10)]

@@ -104,7 +104,7 @@ def test_32_bit(tmp_path):
     ("machine", "target", "emulator"),
     [
         ("aarch64", "aarch64-linux-gnu", "qemu-aarch64-static"),
-        ("armv7l", "arm-linux-gnueabihf", "qemu-arm-static"),
+        pytest.param("armv7l", "arm-linux-gnueabihf", "qemu-arm-static", marks=ON_REQUEST),
     ],
 )
 def test_emulated_arm(tmp_path, machine, target, emulator):

@@ -25,6 +25,7 @@ from edge_lstm_runtime.cli import main
 from helpers.calibration import calibration_for
 from helpers.ethosu import delegate, on_the_board
 from helpers.faults import fails
+from helpers.on_request import ON_REQUEST
 from helpers.paths import ROOT
 from helpers.specs import feature_rows, mixed_spec, normed_spec, one_layer_spec
 from helpers.weights import counting_weights, random_weights
@@ -67,8 +68,8 @@ def in_a_space(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "target", "scheme", "form", "limit"),
     [
-        (SIGMOID, "ethos-u65-256", "a8w8", "mixed", 3e-2),
-        (mixed_spec(), "alif-e8-u85", "a16w8", "fine", 1e-3),
+        pytest.param(SIGMOID, "ethos-u65-256", "a8w8", "mixed", 3e-2, marks=ON_REQUEST),
+        pytest.param(mixed_spec(), "alif-e8-u85", "a16w8", "fine", 1e-3, marks=ON_REQUEST),
         (RELU, "alif-e7-he", "a8w8", "plain", 5e-2),
         (COUNTS, "ethos-u55-128", "a16w8", "fine", 1e-3),
         (normed_spec("lstm"), "ethos-u55-128", "a16w8", "fine", 2e-3),
