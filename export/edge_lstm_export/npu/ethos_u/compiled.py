@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lstm_runtime import Backend, ModelSpec
-from edge_lstm_runtime.backends.base import State, check_state
 from edge_lstm_runtime.backends.tosa.backend import TosaBackend
 from edge_lstm_runtime.backends.tosa.program import unpack
 from edge_lstm_runtime.model.npz import read_npz
@@ -22,43 +21,19 @@ from edge_lstm_runtime.model.npz import read_npz
 from ..converted import Converted, Traced, Weights
 from ..worker.batch import Batch
 from ..worker.child import Tool
-from ..worker.process import Process
+from ..worker.streamed import Streamed, StreamedBackend
 from .conversion import Conversion, written
 from .environment import ENVIRONMENT
 
 BUILD_TIMEOUT = 600.0  # seconds; a compact LSTM takes about 20
 TOOL = Tool(ENVIRONMENT, Path(__file__).with_name("worker.py"))
 KINDS = ("pte", "tflite", "npz", "flatbuffer")  # ExecuTorch's, TFLite's, Vela's, TOSA's
-SOME = 500  # steps of a request: each answer comes well inside the time-out
 
 
-class Simulated(Process):
-    """A program on TOSA's reference model. spec: of the network that it was made from."""
+class Simulated(Streamed):
+    """A program on TOSA's reference model."""
 
-    spec: ModelSpec
-
-    def run(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """features: (steps, F) -> (steps, O) on the reference model, the state carried."""
-        rows = np.asarray(features, np.float32)
-        parts = [self._floats("run", rows[k : k + SOME]) for k in range(0, len(rows), SOME)]
-        empty = np.empty(0, np.float32)
-        return np.concatenate(parts or [empty]).reshape(len(rows), -1)
-
-    def reset(self) -> None:
-        self.set_state(self.spec.network.initial_state())
-
-    def get_state(self) -> State:
-        sizes = self.spec.network.state
-        ends = np.cumsum(list(sizes.values()))[:-1]
-        return dict(zip(sizes, np.split(self._floats("get_state"), ends), strict=True))
-
-    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        parts = [state[name] for name in self.spec.network.state]
-        self._floats("set_state", np.concatenate([*parts, np.empty(0, np.float32)]))
-
-    def _floats(self, operation: str, array: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        content = b"" if array is None else np.ascontiguousarray(array, np.float32).tobytes()
-        return np.frombuffer(self.ask(operation, content), np.float32)
+    some = 500
 
 
 class Compiled(Simulated, Converted):
@@ -88,6 +63,7 @@ class Compiled(Simulated, Converted):
             self.operators: list[dict[str, str]] = facts["operators"]
             self.summary: dict[str, str] = facts["summary"]
             self.outside: list[str] = facts["outside"]
+            self.versions: dict[str, str] = facts["versions"]
             self.program, self._constants = unpack(self.model, "the compiled program")
         except BaseException:
             self.close()
@@ -135,33 +111,11 @@ class Opened(Simulated):
             raise
 
 
-class ReferenceModel(Backend):
+class ReferenceModel(StreamedBackend):
     """TOSA's reference model with one program."""
 
     name = "tosa-sim"
 
-    def __init__(self, program: Simulated):
-        self._program = program
+    def __init__(self, process: Simulated):
+        super().__init__(process)
         self.reset()
-
-    def reset(self) -> None:
-        self._program.reset()
-
-    def step(self, features: NDArray[Any]) -> NDArray[Any]:
-        answer: NDArray[Any] = self.run(features[None])[0]
-        return answer
-
-    def run(self, features: NDArray[Any]) -> NDArray[Any]:
-        return self._program.run(features)
-
-    @property
-    def state(self) -> State:
-        return self._program.get_state()
-
-    @state.setter
-    def state(self, value: State) -> None:
-        sizes = self._program.spec.network.state
-        self._program.set_state(check_state(value, {name: (n,) for name, n in sizes.items()}))
-
-    def close(self) -> None:
-        self._program.close()

@@ -45,5 +45,5 @@ def pack(artifact: Artifact) -> Packed:
         facts,
         members={f"{name}.flatbuffer": files["flatbuffer"]},
         beside={f"{name}.{kind}": files[kind] for kind in BOARD},
-        versions={"executorch": "1.5.1", "ethos-u-vela": "5.1.0"},
+        versions=made.versions,
     )

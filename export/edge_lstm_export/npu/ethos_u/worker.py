@@ -13,6 +13,7 @@ import importlib.util
 import io
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
         "operators": _rows(made / "output", "*per-layer*.csv"),
         "summary": _rows(made / "output", "*summary*.csv")[0],
         "outside": lowered.on_cpu,
+        "versions": {name: version(name) for name in ("executorch", "ethos-u-vela")},
     }
     (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
     made_of = Simulator(lowered.tosa, program, list(net.state))
@@ -185,13 +187,11 @@ class Simulator:
         self._states: list[Any] = []
 
     def set_state(self, states: list[Any]) -> None:
-        names = list(self._inputs)[1:]
-        self._states = [self._whole(n, s) for n, s in zip(names, states, strict=True)]
+        self._states = [self._whole(n, s) for n, s in zip(self.names, states, strict=True)]
 
     def get_state(self) -> Any:
-        names = list(self._inputs)[1:]
         return np.concatenate(
-            [self._real(n, s) for n, s in zip(names, self._states, strict=True)]
+            [self._real(n, s) for n, s in zip(self.names, self._states, strict=True)]
             or [np.empty(0, np.float32)]
         )
 

@@ -95,6 +95,7 @@ def test_all_runs_on_the_npu_and_our_integers_are_the_models(
         assert all(np.array_equal(a, ours.state[n]) for n, a in model.state.items())
         assert compare(expected, Reference(spec, weights).run(rows)).nrmse < limit
         model.reset()
+        assert model.run(rows[:0]).shape == (0, expected.shape[1])
         assert np.array_equal(model.run(rows[:3]), expected[:3])
         carried = model.state
         again = model.run(rows[3:6])
@@ -183,6 +184,8 @@ def test_the_commands_of_the_page(exported, tmp_path, capsys, monkeypatch):
     assert list(tensors)[:3] == ["y", "lstm0.h", "lstm0.c"]
     assert any(name.endswith("sigmoid") for name in tensors)
     assert 0 < max(tensors.values()) < 1e-2
+    made_by = bundle.manifest["versions"]
+    assert (made_by["executorch"], made_by["ethos-u-vela"]) == ("1.5.1", "5.1.0")
     told = {one["what"]: one for one in row["estimates"]}
     assert told["operators on the CPU"]["value"] == "0"
     assert {one["source"] for one in told.values()} == {"Vela's estimate, not a measurement"}
