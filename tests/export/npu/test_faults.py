@@ -123,7 +123,7 @@ def test_hung_while_it_is_given_more_than_a_pipe_holds(model):
         worker = converter._child.process
         os.kill(worker.pid, signal.SIGSTOP)
         fails(
-            lambda: converter._floats("run", np.zeros((100_000, 6)), 0.5),
+            lambda: converter.floats("run", np.zeros((100_000, 6)), 0.5),
             r"gave no answer in time \(0.5 s in run\) and was ended",
         )
         assert worker.returncode == -signal.SIGKILL
