@@ -123,6 +123,7 @@ def test_a_bundle_gets_what_vela_estimated():
         cycles = 5954
         on_cpu = 0
         model = b"m"
+        versions = {"ethos-u-vela": "5.1.0"}  # noqa: RUF012
         files_of = {"pte": b"p", "tflite": b"t", "npz": b"n", "flatbuffer": b"f"}  # noqa: RUF012
         summary = {  # noqa: RUF012
             "core_clock": "500000000.0",
@@ -153,3 +154,4 @@ def test_a_bundle_gets_what_vela_estimated():
         "ethos-u55-128-a16w8.npz": b"n",
     }
     assert packed.members == {"ethos-u55-128-a16w8.flatbuffer": b"f"}
+    assert packed.versions == {"ethos-u-vela": "5.1.0"}
