@@ -187,15 +187,14 @@ def members(bundle: Bundle, backend: str, artifact: str | None) -> Iterator[tupl
 
 
 def open_named(model: Model, backend: str, artifact: str | None) -> Session:
-    """As Model.session. If "auto" takes no converted model, standard error says why."""
+    """As Model.session. If "auto" takes no converted model, standard error says why, and what
+    failed."""
 
     if backend != "auto":
         return model.session(backend, artifact=artifact)
     choice = choose_backend(model.bundle, artifact=artifact)
-    if choice.artifact is None:
-        for reason in choice.reasons:
-            if reason.artifact is not None:
-                print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
+    for reason in choice.passed_over:
+        print(f"edge-lstm: runs on {choice.name}; {reason}", file=sys.stderr)
     return model._opened(choice.backend)
 
 

@@ -21,6 +21,7 @@ from ..verify.auto import choose_backend
 from ..verify.bench import latencies
 from ..verify.check import check_backend
 from ..verify.limit import allowed
+from ..verify.opening import TRIES
 from .process import ended, run
 
 STEPS = 1000  # that are timed
@@ -39,16 +40,22 @@ class Figures:
 
 
 def check_apart(file: Path, bundle: Bundle) -> Figures:
-    """file: of the bundle. Raises BackendError if no backend is right here, or the process dies."""
+    """file: of the bundle. Raises BackendError if no backend is right here, or the process dies.
+
+    It may die TRIES times: "auto" then goes without the backend that ended it.
+    """
     request = [os.fspath(file), bundle.digest, os.getpid()]
     command = apart.command("install.check", request)
     seconds = BACKENDS * allowed(len(bundle.golden[0]), 1)
-    try:
-        code, said = run(command, seconds, apart.variables())
-    except TimeoutError as e:
-        raise BackendError(f"the check on this machine hangs: {e}") from e
-    answer = apart.answered(said)
-    if answer is None:
+    for _ in range(TRIES + 1):
+        try:
+            code, said = run(command, seconds, apart.variables())
+        except TimeoutError as e:
+            raise BackendError(f"the check on this machine hangs: {e}") from e
+        answer = apart.answered(said)
+        if answer is not None:
+            break
+    else:
         raise BackendError(f"the check on this machine has no answer: {ended(code, said)}")
     if "error" in answer:
         raise BackendError(answer["error"])

@@ -44,7 +44,10 @@ def bundles(path: Path) -> dict[str, Path]:
 
 
 def serve_bundle(model: Model, path: Path, backend: str, artifact: str | None) -> Served:
-    """Check a bundle's answers on this machine. path: of its file. Raises EdgeLstmError."""
+    """Check a bundle's answers on this machine. path: of its file. Raises EdgeLstmError.
+
+    If "auto" takes no converted model, standard error says why, and what failed.
+    """
     if model.spec.whole:
         raise ConfigError(
             f"{path} is bidirectional: it answers whole sequences and carries no state; use "
@@ -53,6 +56,8 @@ def serve_bundle(model: Model, path: Path, backend: str, artifact: str | None) -
     if backend == "auto":
         choice = choose_backend(model.bundle, artifact=artifact)
         choice.backend.close()
+        for reason in choice.passed_over:
+            say(f"{path.stem} on {choice.name}; {reason}")
         backend = choice.name
         artifact = choice.artifact
     else:

@@ -13,6 +13,7 @@ from .. import log
 from ..backends.artifacts import pick_artifact, steps_at_once
 from ..backends.base import Backend
 from ..backends.registry import known_facts, open_backend
+from ..digest import sha256
 from ..errors import BackendError, BackendUnavailableError
 from ..model.bundle import Bundle
 from ..session import open_session
@@ -30,7 +31,9 @@ from .check import (
 )
 from .golden import sequences
 from .limit import Opened, TookTooLongError, within
+from .opening import opening
 
+FAILED = "failed: "  # begins the reason of what was open, or was to be opened, and broke
 ROUNDS = 7
 ROUND_SECONDS = 5e-4  # for each candidate, unless three steps take longer
 _Named = tuple[str, str | None]  # a backend, and the artifact that it runs
@@ -44,6 +47,20 @@ class Choice:
     name: str
     artifact: str | None
     reasons: tuple[Reason, ...]
+
+    @property
+    def passed_over(self) -> tuple[Reason, ...]:
+        """Why it is no converted model, and what failed. Empty if it is one.
+
+        >>> import edge_lstm_runtime as rt
+        >>> choice = rt.choose_backend(rt.read_bundle("mine.edge"), ["numpy"])
+        >>> choice.passed_over
+        ()
+        >>> choice.backend.close()
+        """
+        if self.artifact is not None:
+            return ()
+        return tuple(r for r in self.reasons if r.artifact is not None or r.text.startswith(FAILED))
 
     def __repr__(self) -> str:
         member = f" with {self.artifact}" if self.artifact else ""
@@ -108,7 +125,7 @@ def choose_backend(
     known = auto_cache.recall(key) if recall else None
     if known is not None and (known.backend, known.artifact) in offered:
         try:
-            taken = _open(bundle, known.backend, known.artifact, streams)
+            taken = _open(bundle, known.backend, known.artifact, streams, key)
         except BackendError as e:
             log.info(
                 "%s was the fastest here and is not right any more: %s",
@@ -120,7 +137,7 @@ def choose_backend(
             said = Reason(*one, f"right ({_error(taken.check)}), remembered as the fastest here")
             others = (r for r in known.reasons if (r.backend, r.artifact) != one)
             return Choice(taken.backend, taken.name, taken.artifact, (said, *others))
-    choice, lasting = _choose(bundle, offered, streams, named=artifact is not None)
+    choice, lasting = _choose(bundle, offered, streams, key, named=artifact is not None)
     if lasting:
         auto_cache.remember(
             key, auto_cache.Remembered(choice.name, choice.artifact, choice.reasons)
@@ -129,7 +146,7 @@ def choose_backend(
 
 
 def _choose(
-    bundle: Bundle, offered: Sequence[_Named], streams: int | None, *, named: bool
+    bundle: Bundle, offered: Sequence[_Named], streams: int | None, key: str, *, named: bool
 ) -> tuple[Choice, bool]:
     """The choice, and whether to remember it. named: whether the caller named the artifact.
 
@@ -156,7 +173,7 @@ def _choose(
                 if not named and verdict_of(bundle, name, artifact) == NOT_USABLE:
                     reasons[one] = f"not tried: on the test split the export found it {NOT_USABLE}"
                     continue
-                right.append(_open(bundle, name, artifact, streams))
+                right.append(_open(bundle, name, artifact, streams, key))
                 reasons[one] = "right"  # fixes the order; the time follows
             except BackendUnavailableError as e:
                 reasons[one] = f"not here: {e}"
@@ -166,7 +183,7 @@ def _choose(
                 # `auto_cache`. So the choice stays lasting.
                 reasons[one] = str(e)
             except BackendError as e:
-                reasons[one] = f"failed: {e}"
+                reasons[one] = f"{FAILED}{e}"
                 lasting = False
         times = _race(bundle, right, streams, reasons)
         best = min(times, key=lambda c: times[c], default=None)
@@ -186,10 +203,13 @@ class _WrongError(BackendError):
     pass
 
 
-def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) -> _Candidate:
-    """Open a backend and check it.
+def _open(
+    bundle: Bundle, name: str, artifact: str | None, streams: int | None, key: str
+) -> _Candidate:
+    """Open a backend and check it. key: of the question.
 
-    Raises BackendError if it can't be opened or fails, or if its golden samples come out wrong.
+    Raises BackendError if it can't be opened or fails, if its golden samples come out wrong, or if
+    it has ended processes here.
     """
     tolerance_of(bundle, name, artifact)  # raises if there is no tolerance, before it is opened
 
@@ -207,7 +227,8 @@ def _open(bundle: Bundle, name: str, artifact: str | None, streams: int | None) 
             raise
         return _Candidate(name, artifact, backend, check)
 
-    return within(name, AUTO_STEPS, streams, work)
+    with opening(sha256(f"{key} {name} {artifact}".encode())[:16]):
+        return within(name, AUTO_STEPS, streams, work)
 
 
 def _race(
@@ -242,7 +263,7 @@ def _race(
                 sessions[candidate].reset()
             except BackendError as e:
                 del times[candidate]
-                reasons[candidate.name, candidate.artifact] = f"failed: {e}"
+                reasons[candidate.name, candidate.artifact] = f"{FAILED}{e}"
                 continue
             median = sorted(turn)[len(turn) // 2]  # NumPy's would load its masked arrays
             microseconds = 1e6 * median / (len(x[0]) if whole else 1)

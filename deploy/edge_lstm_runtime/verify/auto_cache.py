@@ -90,7 +90,7 @@ def recall(key: str) -> Remembered | None:
 
 
 def remember(key: str, answer: Remembered) -> None:
-    if not _wanted():
+    if not wanted():
         return
     answers = {k: v for k, v in _read().items() if k != key}
     answers[key] = dataclasses.asdict(answer)  # at the end, as the newest
@@ -161,7 +161,7 @@ def _text(path: str) -> str:
         return ""
 
 
-def _wanted() -> bool:
+def wanted() -> bool:
     return os.environ.get("EDGE_LSTM_REMEMBER") != "0"
 
 
@@ -170,7 +170,7 @@ def _file() -> Path:
 
 
 def _read() -> dict[str, Any]:
-    if not _wanted():
+    if not wanted():
         return {}
     try:
         answers = unsealed_json(_file().read_bytes())

@@ -94,3 +94,11 @@ def test_words_to_systemd(served_file, tmp_path):
             assert running.end() == 143
             while (word := s.recv(200).decode()) != "STOPPING=1":
                 assert word == "WATCHDOG=1"
+
+
+def test_it_says_why_it_does_without_the_npu(tmp_path):
+    bundle = tmp_path / "npu.edge"
+    make_npu_bundle(bundle)
+    with service(bundle) as served:
+        (line,) = [line for line in served.said.splitlines() if "rknn (" in line]
+    assert re.match(r"edge-lstm: npu on (native|numpy|onnx); rknn \(\S+\): not here: ", line)
