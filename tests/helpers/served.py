@@ -124,17 +124,31 @@ class Service:
     """port: of HTTP. said: the lines of standard error so far."""
 
     def __init__(self, *arguments: str | Path, wait: str = "/readyz", **environ: str):
-        self.port = free_port()
         self.process = subprocess.Popen(
-            command("serve", *arguments, "--http", f"127.0.0.1:{self.port}"),
+            command("serve", *arguments, "--http", "127.0.0.1:0"),
             stderr=subprocess.PIPE,
             env={**environment(), "EDGE_LSTM_REMEMBER": "0", **environ},
         )
         assert self.process.stderr is not None
         os.set_blocking(self.process.stderr.fileno(), False)
         self._said = b""
-        until(lambda: self.process.poll() is not None or self.status(wait) == 200)
+        try:
+            self._until(lambda: "http on port" in self.said)
+            self.port = int(self.said.rpartition("http on port ")[2].split()[0])
+            self._until(lambda: self.status(wait) == 200)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        until(lambda: self.process.poll() is not None or done())
         assert self.process.poll() is None, self.said
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     @property
     def said(self) -> str:
@@ -192,10 +206,7 @@ def service(*arguments: str | Path, wait: str = "/readyz", **environ: str) -> It
     try:
         yield made
     finally:
-        made.process.kill()
-        made.process.wait()
-        assert made.process.stderr is not None
-        made.process.stderr.close()
+        made.kill()
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..serve.models import Served, bundles, say, serve_bundle
 from ..serve.mqtt import Broker, Mqtt
 from ..serve.notify import notify, reloading
 from ..serve.payload import FORMS
+from ..serve.wake import Wake
 from ._shared import add_bundle, add_save_every, load_asked, save_every
 
 GOES_ON = True
@@ -161,17 +161,19 @@ def _serve(
         return serve_bundle(model, path, arguments.backend, arguments.artifact)
 
     core = Core({name: check(path) for name, path in paths.items()}, options)
-    wake = threading.Event()
-    asked = threading.Event()
-    core.on_end = wake.set
     checks = {"worker": lambda: core.ready}
     bus = None if broker is None else Mqtt(core, broker)
     if bus is not None:
         checks["mqtt"] = lambda: bus.connected
     server = None if arguments.http is None else Server(arguments.http, core, checks)
 
+    wake = Wake()
+    core.on_end = wake.set
+    asked = False
+
     def hang_up(*_: object) -> None:
-        asked.set()
+        nonlocal asked
+        asked = True
         wake.set()
 
     before = signal.signal(signal.SIGHUP, hang_up)
@@ -185,10 +187,9 @@ def _serve(
         _told(core, arguments, server)
         notify("READY=1")
         while core.failed is None:
-            wake.wait()
-            wake.clear()
-            if asked.is_set():
-                asked.clear()
+            wake.sleep()
+            if asked:
+                asked = False
                 notify(reloading())
                 for name, path in paths.items():
                     _reload(core, name, path, check)
@@ -204,6 +205,7 @@ def _serve(
             bus.stop()
         if server is not None:
             server.stop()
+        wake.close()
 
 
 def _told(core: Core, arguments: argparse.Namespace, server: Server | None) -> None:

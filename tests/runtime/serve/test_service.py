@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from edge_lstm_runtime.serve.unit import quoted
 from helpers.bundles import make_npu_bundle
 from helpers.commands import edge_lstm
-from helpers.served import service
+from helpers.served import service, until
 
 ANALYZE = shutil.which("systemd-analyze")
 NEEDS_SYSTEMD = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here; install it")
@@ -102,3 +105,21 @@ def test_it_says_why_it_does_without_the_npu(tmp_path):
     with service(bundle) as served:
         (line,) = [line for line in served.said.splitlines() if "rknn (" in line]
     assert re.match(r"edge-lstm: npu on (native|numpy|onnx); rknn \(\S+\): not here: ", line)
+
+
+def test_a_signal_that_another_thread_gets(served_file, tmp_path):
+    """The system chooses the thread, and the main one has the handlers."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def send(served, number):
+        main = served.process.pid
+        other = max(int(task.name) for task in Path(f"/proc/{main}/task").iterdir())
+        assert other != main
+        assert libc.tgkill(main, other, int(number)) == 0, os.strerror(ctypes.get_errno())
+
+    with service(served_file, "--state", tmp_path) as served:
+        for times in (1, 2):
+            send(served, signal.SIGHUP)
+            until(lambda times=times: served.said.count("loaded again") == times)
+        send(served, signal.SIGTERM)
+        assert served.process.wait(10) == 143
