@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +18,7 @@ from edge_lstm_export import export_run
 from edge_lstm_export.graphs.npu import FORMS
 from edge_lstm_export.npu.rknn.conversion import Conversion
 from edge_lstm_export.npu.rknn.converter import Converter
+from edge_lstm_export.npu.rknn.trace import traced
 from edge_lstm_export.quantize import npu_int8
 from edge_lstm_export.slim.bundle import slim_bundle
 from edge_lstm_runtime import ConversionError, Reference, compare, load, write_bundle
@@ -25,7 +28,8 @@ from edge_lstm_runtime.verify.error import FLOAT16
 from helpers.calibration import calibration_for
 from helpers.converter import NEEDS_CONVERTER
 from helpers.simulated import simulated
-from helpers.specs import feature_rows, least_spec
+from helpers.specs import feature_rows, least_spec, one_layer_spec
+from helpers.weights import random_weights
 
 pytestmark = [pytest.mark.slow, NEEDS_CONVERTER]
 
@@ -55,6 +59,22 @@ def test_fp16_streams_like_the_reference_and_stays_on_the_npu(
         assert {r["target"] for r in inside} == {"NPU"}
         assert {r["dtype"] for r in inside} == {"FLOAT16"}
         assert converter.memory_kb["weight"] > 0
+
+
+def test_the_tensors_inside_from_the_start_of_a_stream():
+    """Of a layer that does not begin at zero."""
+    spec = one_layer_spec("gru", initial=[[0.9, -0.9, 0.5] * 4 + [0.1]])
+    weights = random_weights(spec)
+    calibration = calibration_for(spec, weights, 128)
+    form = FORMS["cell"](spec, weights, calibration)
+    artifact: Any = SimpleNamespace(form=form, target="rk3588", scheme="fp16")
+    work: Any = SimpleNamespace(
+        spec=spec, weights=weights, calibration=calibration, batch=None, say=print
+    )
+    found = traced(work, artifact, feature_rows(spec, 20))
+    assert len(found) >= 5
+    for one in found:
+        np.testing.assert_allclose(one.found, one.reference, atol=2e-3, err_msg=one.name)
 
 
 @pytest.mark.parametrize("buffering", ["", "1"])

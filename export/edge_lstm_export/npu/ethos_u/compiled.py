@@ -84,7 +84,7 @@ class Compiled(Simulated, Converted):
 
     def trace(self, rows: NDArray[Any]) -> Sequence[Traced]:
         """y, each state, and each value inside that has a grid of its own: of the reference model,
-        and in float64. rows: (steps, F), the state carried from zero. Raises as of Process."""
+        and in float64. rows: (steps, F), from the start of a stream. Raises as of Process."""
         content = np.ascontiguousarray(rows, np.float32).tobytes()
         arrays = read_npz(self.ask("trace", content, timeout=BUILD_TIMEOUT), "the trace")
         names = [name.partition("/")[2] for name in arrays if name.startswith("found/")]

@@ -105,7 +105,7 @@ def _sizes(job: dict[str, Any], net: Network) -> dict[str, int]:
 def trace(job: dict[str, Any], folder: Path, rows: Any) -> bytes:
     """The model is compiled once more, with each value inside as a further output.
 
-    rows: (steps, F), the state carried from zero.
+    rows: (steps, F), from the start of a stream.
 
     Returns an npz of (steps, size) float64: `found/NAME` of the reference model, and `exact/NAME`.
     """
@@ -115,7 +115,7 @@ def trace(job: dict[str, Any], folder: Path, rows: Any) -> bytes:
     step.inside = list(sites)
     lowered, program, _ = _compiled(job, net, step, folder / "traced")
     simulator = Simulator(lowered.tosa, program, list(net.state))
-    simulator.set_state([np.zeros(size) for size in net.state.values()])
+    simulator.set_state(list(net.initial_state().values()))
     whole = [
         np.stack(parts).reshape(len(rows), -1)
         for parts in zip(*map(simulator.step, rows), strict=True)

@@ -33,6 +33,7 @@ def traced(work: Work, artifact: Artifact, rows: NDArray[np.float32]) -> list[Tr
 
     def outputs() -> NDArray[np.float32]:
         with Converter(conversion, batch=work.batch) as converter:
+            converter.reset()
             return converter.trace(rows)
 
     ends = np.cumsum(list(sizes.values()))[:-1]
@@ -47,7 +48,7 @@ def reference_trace(
     """The outputs of a form with traces, by its names: (steps, size) each, as the float64 cells
     compute them over a stream.
 
-    rows: (steps, F).
+    rows: (steps, F), from the start of a stream.
     """
     network = spec.network
     exact = {name: np.asarray(array, np.float64) for name, array in weights.items()}

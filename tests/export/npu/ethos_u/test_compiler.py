@@ -40,7 +40,7 @@ STEPS = 1000
 WRONG_GRAPHS = ROOT / "tests/helpers/wrong_graphs.py"
 COUNTS = one_layer_spec("lstm")
 SIGMOID = one_layer_spec("gru", head="sigmoid")  # a table behind one product
-RELU = one_layer_spec("rnn", activation="relu")
+RELU = one_layer_spec("rnn", activation="relu", initial=[[0.5, 1.0] * 6 + [0.0]])
 MEMBER = "ethos-u55-128-a16w8.tosa"
 
 

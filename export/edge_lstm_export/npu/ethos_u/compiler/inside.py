@@ -37,12 +37,13 @@ def real(value: Value, whole: Any) -> Floats:
 
 
 def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
-    """(steps, size) of y, each state and each site in float64, from zero on. rows: (steps, F).
+    """(steps, size) of y, each state and each site in float64. rows: (steps, F), from the start
+    of a stream.
 
     Sums are cut off where the function that reads them is flat: 8 bits go no further.
     """
     floats = step.in_floats()
-    states = [torch.zeros(1, size, dtype=torch.float64) for size in net.state.values()]
+    states = [torch.tensor(part[None]) for part in net.initial_state(np.float64).values()]
     found: dict[str, list[Any]] = {}
     with torch.no_grad():
         for row in rows:
