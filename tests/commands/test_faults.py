@@ -364,7 +364,9 @@ def test_signals_at_some_moments(verb: str, number: int, place: Place, out: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=ON_REQUEST), signal.SIGTERM], ids=lambda n: n.name
+)
 @pytest.mark.parametrize("verb", VERBS)
 def test_signals_at_random_moments(verb: str, number: int, place: Place, out: Path) -> None:
     """Of a whole run's time, and in the imports at its beginning."""

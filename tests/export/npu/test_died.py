@@ -218,7 +218,7 @@ def test_a_model_that_changes_before_it_is_read(model, monkeypatch):
 
 @NEEDS_CONVERTER
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["7", "9"])
+@pytest.mark.parametrize("step", ["7", pytest.param("9", marks=ON_REQUEST)])
 def test_interrupted_export_ends_soon(trained, tmp, tmp_path, step):
     """In the conversion (step 7), and while the tensors are inspected (step 9).
 

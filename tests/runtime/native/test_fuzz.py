@@ -18,7 +18,7 @@ from helpers.fuzzers import fuzz_bundles, fuzz_call, fuzz_kernel, fuzz_kernel_of
 from helpers.on_request import ON_REQUEST
 
 pytestmark = pytest.mark.slow
-SECONDS = 20
+SECONDS = 10
 
 
 def runs(output: str) -> int:

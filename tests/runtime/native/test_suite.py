@@ -38,15 +38,8 @@ def test_alone_as_in_a_firmware(tmp_path, flags):
     assert passes(build(tmp_path, *flags, kernels=ALONE), "100").count("done") == 1
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        pytest.param(("-O0",), marks=ON_REQUEST),
-        ("-Os",),
-        pytest.param(("-O3", "-ffp-contract=off"), marks=ON_REQUEST),
-    ],
-    ids=" ".join,
-)
+@ON_REQUEST
+@pytest.mark.parametrize("flags", [("-O0",), ("-Os",), ("-O3", "-ffp-contract=off")], ids=" ".join)
 @pytest.mark.slow
 def test_other_optimisation(tmp_path, flags):
     passes(build(tmp_path, *flags), "1000")
