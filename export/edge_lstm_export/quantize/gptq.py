@@ -12,12 +12,19 @@ Float64 = NDArray[np.float64]
 DAMPING = 1e-3
 
 
-def gptq(W: Float64, v: Float64, step: Float64, exact: Float64 | None = None) -> Float64:
+def gptq(
+    W: Float64,
+    v: Float64,
+    step: Float64,
+    exact: Float64 | None = None,
+    fixed: NDArray[np.bool_] | None = None,
+) -> Float64:
     """W: (inputs, outputs) -> the same on the grid of `step`, so that v @ W changes least.
 
     v: (N, inputs), the vectors that W is multiplied with. step: (outputs,) or (inputs, outputs).
     exact: (N, inputs), if v are these, rounded. v @ the result is then near exact @ W, but for a
     constant, which a bias can add.
+    fixed: (inputs, outputs), which weights stay as they are. They are on the grid already.
 
     One input is rounded after the other. Its error is handed on to those that are still to come,
     weighted by the second moments of v.
@@ -37,6 +44,8 @@ def gptq(W: Float64, v: Float64, step: Float64, exact: Float64 | None = None) ->
     rounded = np.empty_like(W)
     for n, row in enumerate(order):
         rounded[row] = steps[row] * np.clip(np.rint(rest[n] / steps[row]), -127, 127)
+        if fixed is not None:
+            rounded[row] = np.where(fixed[row], W[row], rounded[row])
         error = (rest[n] - rounded[row]) / factor[n, n]
         rest[n + 1 :] -= np.outer(factor[n, n + 1 :], error)
     return rounded

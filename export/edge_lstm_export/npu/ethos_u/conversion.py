@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from edge_lstm_runtime import ModelSpec
 from edge_lstm_runtime.model.npz import write_npz
 
+from .rounding import rounded
 from .targets import EthosTarget
 
-FORMS = {"a8w8": ("plain", "mixed"), "a16w8": ("plain", "fine")}  # the cheaper one first
+FINE = "fine"
+FORMS = {"a8w8": ("plain", "mixed"), "a16w8": ("plain", FINE)}  # the cheaper one first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +56,21 @@ class Conversion:
             },
         }
 
+    def rounded(self) -> dict[str, NDArray[np.float32]]:
+        """The weights that are compiled. `fine` has integers enough for them as they are."""
+        if self.form == FINE:
+            return dict(self.weights)
+        return rounded(self.spec.network, self.weights, self.calibration)
+
     def write(self, folder: Path) -> dict[str, str]:
-        """The weights and the calibration set. Returns the sha256 of each file."""
+        """The weights, exact and rounded, and the calibration set. Returns the sha256 of each
+        file."""
         names = ("x", *self.spec.network.state)
         drawn = {name: self.calibration[name] for name in names}
         contents = {
             "job.json": json.dumps(self.job).encode(),
             "weights.npz": write_npz(dict(self.weights)),
+            "rounded.npz": write_npz(self.rounded()),
             "calibration.npz": write_npz(drawn),
         }
         return written(contents, folder)

@@ -74,7 +74,7 @@ def build(job: dict[str, Any], folder: Path) -> Simulator:
 def _step(job: dict[str, Any], folder: Path) -> tuple[Network, Any, dict[str, Any]]:
     """With the calibration set."""
     net = network_from(job["features"], job["layers"])
-    weights, samples = (dict(np.load(folder / f"{n}.npz")) for n in ("weights", "calibration"))
+    weights, samples = (dict(np.load(folder / f"{n}.npz")) for n in ("rounded", "calibration"))
     form = _part("tape").FORMS[job["scheme"]][job["form"]]
     return net, _part("step").quantized(net, weights, form, samples), samples
 
@@ -125,7 +125,8 @@ def trace(job: dict[str, Any], folder: Path, rows: Any) -> bytes:
     found = {name: simulator.real(name, values) for name, values in outer}
     inner = zip(sites.items(), whole[len(outputs) :], strict=True)
     found |= {site: inside.real(value, values) for (site, value), values in inner}
-    exact = inside.exact(net, step, np.asarray(rows, np.float64))
+    floats = step.in_floats(dict(np.load(folder / "weights.npz")))
+    exact = inside.exact(net, floats, np.asarray(rows, np.float64))
     buffer = io.BytesIO()
     named = {f"found/{name}": values for name, values in found.items()}
     np.savez(buffer, **named, **{f"exact/{name}": exact[name] for name in found})

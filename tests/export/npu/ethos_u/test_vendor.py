@@ -102,7 +102,8 @@ def test_the_worker_is_told_the_network(tmp_path, random_model):
     drawn = {name: np.zeros((5, size), np.float32) for name, size in sizes.items()}
     chip = targets()["ethos-u85-256"]
     conversion = Conversion(spec, weights, drawn, chip, "a16w8", "fine")
-    assert set(conversion.write(tmp_path)) == {"job.json", "weights.npz", "calibration.npz"}
+    arrays = {"weights.npz", "rounded.npz", "calibration.npz"}
+    assert set(conversion.write(tmp_path)) == {"job.json", *arrays}
     assert conversion.label == "ethos-u85-256 a16w8 fine"
     job = conversion.job
     assert network_from(job["features"], job["layers"]) == spec.network
@@ -112,8 +113,9 @@ def test_the_worker_is_told_the_network(tmp_path, random_model):
         "memory_mode": "Sram_Only",
         "section": {},
     }
-    with np.load(tmp_path / "weights.npz") as found:
-        assert set(found) == set(weights)
+    for file in ("weights.npz", "rounded.npz"):
+        with np.load(tmp_path / file) as found:
+            assert set(found) == set(weights)
 
 
 def test_a_bundle_gets_what_vela_estimated():

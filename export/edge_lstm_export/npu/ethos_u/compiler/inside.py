@@ -36,13 +36,12 @@ def real(value: Value, whole: Any) -> Floats:
     return _cut(value, value.site, numbers)
 
 
-def exact(net: Network, step: Step, rows: Floats) -> dict[str, Floats]:
+def exact(net: Network, floats: Step, rows: Floats) -> dict[str, Floats]:
     """(steps, size) of y, each state and each site in float64. rows: (steps, F), from the start
-    of a stream.
+    of a stream. floats: the step without rounding.
 
     Sums are cut off where the function that reads them is flat: 8 bits go no further.
     """
-    floats = step.in_floats()
     states = [torch.tensor(part[None]) for part in net.initial_state(np.float64).values()]
     found: dict[str, list[Any]] = {}
     with torch.no_grad():

@@ -71,10 +71,10 @@ class Step(torch.nn.Module):
         ]
         return tuple(v.data for v in [*moved, *(tape.made[site] for site in self.inside)])
 
-    def in_floats(self) -> Step:
-        """The same step in float64."""
+    def in_floats(self, weights: Mapping[str, Any]) -> Step:
+        """The same step in float64. weights: as they were before they were rounded."""
         made = Step(self._net, {}, self._form)
-        made._weights = {name: weights.double() for name, weights in self._weights.items()}
+        made._weights = {name: torch.tensor(w, dtype=torch.float64) for name, w in weights.items()}
         made.chosen = self.chosen
         return made
 
