@@ -11,6 +11,7 @@ from edge_lstm_export.npu.ethos_u.compiler.grids import Grid, between
 from edge_lstm_export.npu.ethos_u.compiler.step import answers, quantized
 from edge_lstm_export.npu.ethos_u.compiler.tape import FORMS, Form, Tape
 from edge_lstm_export.npu.ethos_u.compiler.values import Value
+from edge_lstm_export.npu.ethos_u.rounding import rounded
 from edge_lstm_runtime import Reference, compare
 from edge_lstm_runtime.model.network import network_from
 from helpers.calibration import calibration_for
@@ -144,10 +145,11 @@ def test_a_grid_of_8_bits_has_the_range_and_an_exact_zero(low, high):
 )
 def test_the_values_inside_are_those_of_float64(spec):
     weights = random_weights(spec)
-    step = quantized(spec.network, weights, Form(16), calibration_for(spec, weights, 100))
+    samples = calibration_for(spec, weights, 100)
+    step = quantized(spec.network, rounded(spec.network, weights, samples), Form(16), samples)
     rows = feature_rows(spec, 20)
     expected = Reference(spec, weights)
-    found = inside.exact(spec.network, step, rows)
+    found = inside.exact(spec.network, step.in_floats(weights), rows)
     np.testing.assert_allclose(found["y"], expected.run(rows), rtol=0, atol=1e-12)
     for name, state in expected.state.items():
         np.testing.assert_allclose(found[name][-1], state, rtol=0, atol=1e-12)
@@ -168,7 +170,7 @@ def test_a_sum_is_compared_where_its_function_is_not_flat():
     spec = one_layer_spec("rnn", activation="relu")
     weights = random_weights(spec)
     step = quantized(spec.network, weights, Form(16), calibration_for(spec, weights, 100))
-    found = inside.exact(spec.network, step, feature_rows(spec, 20))
+    found = inside.exact(spec.network, step.in_floats(weights), feature_rows(spec, 20))
     assert found["r0.1.sum"].min() == 0 < found["r0.1.sum"].max()
     assert found["r0.1.sum.0"].min() < 0
 
