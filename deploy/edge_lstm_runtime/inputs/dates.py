@@ -141,7 +141,7 @@ def _check(letters: list[str]) -> None:
     unknown = [letter for letter in letters if letter not in set(_LETTERS)]
     if unknown:
         known = " ".join(f"%{letter}" for letter in _EXAMPLE)
-        raise ValueError(f"it has %{unknown[0]}, and the letters are {known}")
+        raise ValueError(f"it has {f'%{unknown[0]}'!r}, and the letters are {known}")
     has = set(letters)
     if len(has) < len(letters):
         raise ValueError("it has a letter twice")

@@ -231,8 +231,8 @@ def test_a_message_names_the_unit_and_the_format() -> None:
         ({"format": "%Y-%m-%d %M"}, "it has %M without %H"),
         ({"format": "%Y-%m-%d %H:%S"}, "it has %S without %M"),
         ({"format": "%Y-%m-%d %H:%M.%f"}, "it has %f without %S"),
-        ({"format": "%Y-%m-%d %U"}, "it has %U, and the letters are %Y %y"),
-        ({"format": "%Y-%m-%d %"}, "it has %, and the letters are %Y %y"),
+        ({"format": "%Y-%m-%d %U"}, "it has '%U', and the letters are %Y %y"),
+        ({"format": "%Y-%m-%d %"}, "it has '%', and the letters are %Y %y"),
         ({"format": "%Y-%m-%d" + "x" * 200}, "it has more than 200 characters"),
         ({"unit": "h"}, "unit of times is 'h', expected one of s, ms, us, ns"),
         ({"unit": ["s"]}, "unit of times is "),
@@ -365,6 +365,7 @@ LAYOUTS = st.lists(
 
 @settings(max_examples=1000)
 @given(st.one_of(st.text(max_size=20), LAYOUTS.map("".join)))
+@example("%\x1e")
 def test_another_format_raises_no_other_error(layout: str) -> None:
     try:
         Times(layout)
