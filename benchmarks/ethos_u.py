@@ -10,7 +10,8 @@ TOSA's reference model, to the bit. Cycles, SRAM and flash are Vela's estimates,
 The compiler's environment is made on first use.
 
 With --runs, trained nets are exported, and a line has the larger NRMSE of the passes over the whole
-test split (reset at each recording, never reset), and the metric of float32 and of the integers.
+test split (reset at each recording, never reset), and each one's metrics of float32 and of the
+integers.
 """
 
 from __future__ import annotations
@@ -127,13 +128,19 @@ def trained(run: str, target: str) -> None:
         export_run(run, out, targets=(target,))
         manifest = load(out).manifest
     metrics = manifest["metrics"]
-    (float32,) = (row for row in metrics if row["backend"] == "numpy" and not row["carried"])
     for member, row in manifest["artifacts"].items():
         passes = row["test_split"]["passes"].values()
         nrmse = max(one["nrmse"] for one in passes)
-        (own,) = (one for one in metrics if one["member"] == member and not one["carried"])
-        told = [f"{n} {float32[n]:.5g} -> {own[n]:.5g}" for n in METRICS if n in own]
-        print(f"{run} {member} {row['form']} {nrmse:.1e} {', '.join(told)}", flush=True)
+        told = []
+        for own in (one for one in metrics if one["member"] == member):
+            (float32,) = (
+                one
+                for one in metrics
+                if one["backend"] == "numpy" and one["carried"] == own["carried"]
+            )
+            told += ["never reset:" if own["carried"] else "reset:"]
+            told += [f"{n} {float32[n]:.5g} -> {own[n]:.5g}" for n in METRICS if n in own]
+        print(f"{run} {member} {row['form']} {nrmse:.1e} {' '.join(told)}", flush=True)
 
 
 def main() -> None:

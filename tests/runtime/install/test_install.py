@@ -222,7 +222,7 @@ def open_backend(bundle, *, artifact=None):
     dies = environ("dies", "os.kill(os.getpid(), signal.SIGSEGV)")
     nothing_changed(to, make(1), "ended by SIGSEGV", **{**dies, "EDGE_LSTM_REMEMBER": "0"})
     assert not to.exists()
-    install(make(1), to, **dies)
+    assert install(make(1), to, **dies)["result"] == "installed"
 
 
 def test_another_model(make, to) -> None:
